@@ -21,6 +21,7 @@ class Declaration(BaseModel):
     settings: tuple[str, ...] = ()  # parts of study.yaml, such as `merging` or `models.embedding`
     tasks: tuple[str, ...] = ()  # prompts it asks with
     corpora: bool = False  # reads the sources themselves
+    answers: tuple[str, ...] = ()  # tasks whose answers by people it reads
 
     def path(self, root: Path) -> Path:
         """Where the notebook stands."""

@@ -32,8 +32,9 @@ def examine(study: str | None = None) -> str:
         state = "set" if os.environ.get(variable, "").strip() else "missing"
         lines.append((f"key {variable}", f"{state} (for {wanted})"))
     if opened:
-        for role, name in opened.settings.models.model_dump().items():
-            lines.append((f"model for {role.replace('_', ' ')}", _model(name, role, models)))
+        for role, named in opened.settings.models.model_dump().items():
+            for name in [named] if isinstance(named, str) else named:
+                lines.append((f"model for {role.replace('_', ' ')}", _model(name, role, models)))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {finding}" for name, finding in lines)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -86,3 +87,22 @@ def fingerprint(path: Path) -> str:
     else:
         parts = [f"{file.name}:{file.stat().st_size}" for file in files]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def answers_fingerprint(path: Path) -> str:
+    """Return what identifies the answers in a store of judgments: the store, and the last answer in it.
+
+    Answers are only ever added, so these two say whether any came since. A store that is not there is `none`.
+    """
+    if not path.is_file():
+        return "none"
+    try:
+        store = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+        try:
+            (name,) = store.execute("SELECT value FROM meta WHERE key = 'store'").fetchone()
+            (last,) = store.execute("SELECT coalesce(max(answer), 0) FROM answers").fetchone()
+        finally:
+            store.close()
+    except (sqlite3.Error, TypeError) as problem:
+        raise RecenterError(f"{path} is not a store of judgments ({problem}); restore it from a copy.") from None
+    return f"{name}:{last}"

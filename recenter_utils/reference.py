@@ -72,11 +72,15 @@ def _prompts() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _names(named: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
 def _models(study: Study) -> str:
     used = study.settings.models.model_dump()
     rows = ["| model | engine | asked as | used here for | note |", "|---|---|---|---|---|"]
     for model in study.models.values():
-        roles = ", ".join(role.replace("_", " ") for role, name in used.items() if name == model.name)
+        roles = ", ".join(role.replace("_", " ") for role, named in used.items() if model.name in _names(named))
         rows.append(
             f"| `{model.name}` | {model.engine} | `{model.asked_name}` | {roles or '–'} | {_cell(model.note)} |"
         )

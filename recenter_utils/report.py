@@ -13,6 +13,7 @@ from IPython.display import HTML
 from recenter_utils.stats.resampling import Interval
 
 if TYPE_CHECKING:
+    from recenter_utils.inference.models import Model
     from recenter_utils.study import Study
 
 #: What each origin means to a reader, in a word and in a sentence.
@@ -40,12 +41,15 @@ def header(study: Study, models: Iterable[str] = ()) -> HTML:
     """
     rows = [f"<strong>{html.escape(study.settings.title)}</strong>", badge(study.origin)]
     for role in models:
-        model = study.model(role)
-        kind = "rules and MiniLM, no language model" if model.engine == "embedded" else f"asked through {model.engine}"
-        rows.append(f"{role.replace('_', ' ')}: <code>{html.escape(model.name)}</code> ({kind})")
+        named = [f"<code>{html.escape(model.name)}</code> ({_kind(model)})" for model in study.models_of(role)]
+        rows.append(f"{role.replace('_', ' ')}: {', '.join(named)}")
     if study.replaced:
         rows.append("changed for this run: " + ", ".join(f"{key} = {value}" for key, value in study.replaced.items()))
     return HTML(f'<p class="study-header">{" · ".join(rows)}</p>')
+
+
+def _kind(model: Model) -> str:
+    return "rules and MiniLM, no language model" if model.engine == "embedded" else f"asked through {model.engine}"
 
 
 def show_table(frame: pd.DataFrame | pl.DataFrame, caption: str, study: Study) -> HTML:

@@ -65,7 +65,11 @@ class Models(Section):
 
     language: str = Field("embedded-plain", description="Language check.")
     assistant_use: str = Field("embedded-plain", description="Assistant-use score.")
-    extraction: str = Field("embedded-plain", description="Attribute extraction.")
+    extraction: str = Field("embedded-plain", description="Attribute extraction, and revising what is flagged.")
+    failures: str = Field("embedded-plain", description="Why annotators did not accept an attribute.")
+    verifiers: tuple[str, ...] = Field(
+        ("embedded-plain",), min_length=1, description="Models that verify attributes, each with both prompts."
+    )
     embedding: str = Field("all-MiniLM-L6-v2", description="Sentence embeddings.")
 
 
@@ -93,6 +97,37 @@ class Sampling(Section):
     bins: int = Field(5, ge=1, description="Equal-frequency bins on the generalist score.")
 
 
+class Annotation(Section):
+    """Who judges what (§4.1, Appendix G)."""
+
+    real_users: int = Field(47, ge=0, description="Users to judge from each source of real chats.")
+    synthetic_users: int = Field(10, ge=0, description="Users to judge from each synthetic benchmark.")
+    raters: int = Field(3, ge=1, description="Annotators for each item.")
+    excluded: tuple[str, ...] = Field((), description="Annotators whose answers are kept but not analysed.")
+    simulated: str | None = Field(
+        None, description="Folder of a truth from which annotators are simulated; none in a study of people."
+    )
+
+
+class Verifier(Section):
+    """How the trained verifier is trained (Appendix E)."""
+
+    base: str = Field(
+        "all-MiniLM-L6-v2", description="Encoder to start from: a hub name, a folder, or the embedded one."
+    )
+    epochs: int = Field(10, ge=1, description="Passes over the training part; the best on validation is kept.")
+    patience: int = Field(3, ge=1, description="Epochs without a better validation score before it stops.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
+    batch_size: int = Field(16, ge=1, description="Examples a step.")
+    max_tokens: int = Field(512, ge=16, description="Longest input; the snippet is cut, never the attribute.")
+    beta: float = Field(
+        2.0, gt=0, description="Beta of F-beta: a missed problem costs beta squared times a false alarm."
+    )
+    validation: float = Field(0.15, gt=0, lt=0.5, description="Share of users to stop on.")
+    test: float = Field(0.2, gt=0, lt=0.5, description="Share of users held out from all that is trained or chosen.")
+    rounds: int = Field(2, ge=1, description="Most times a flagged attribute goes back to the extractor.")
+
+
 class Settings(Section):
     """A whole study file."""
 
@@ -106,6 +141,8 @@ class Settings(Section):
     extraction: Extraction = Extraction()
     merging: Merging = Merging()
     sampling: Sampling = Sampling()
+    annotation: Annotation = Annotation()
+    verifier: Verifier = Verifier()
     max_cost: float | None = Field(
         None, ge=0, description="US dollars a notebook may spend on a model before it stops."
     )

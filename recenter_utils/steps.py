@@ -81,19 +81,28 @@ class Step:
             "notebook": provenance.file_hash(self.notebook),
             "code": code_hash(self.notebook, loaders),
             "parameters": dict(self.parameters),
+            **self._answers(),
         }
 
-    def models(self) -> dict[str, Model]:
-        """Return the models that the notebook asks, by their roles."""
+    def _answers(self) -> dict[str, Any]:
+        """Return what is known of people's answers, where the notebook reads any."""
+        if not self.entry.answers:
+            return {}
+        truth = self.study.simulated
+        known = {task: provenance.answers_fingerprint(self.study.answers_path(task)) for task in self.entry.answers}
+        return {"answers": known | ({"simulated": provenance.fingerprint(truth)} if truth else {})}
+
+    def models(self) -> list[tuple[str, Model]]:
+        """Return the models that the notebook asks, each with its role."""
         roles = [name.partition(".")[2] for name in self.entry.settings if name.startswith("models.")]
-        return {role: self.study.model(role) for role in roles if role != "embedding"}
+        return [(role, model) for role in roles if role != "embedding" for model in self.study.models_of(role)]
 
     def _model_hashes(self) -> dict[str, str]:
         hashes = {}
-        for role, model in self.models().items():
+        for role, model in self.models():
             decides = [model.engine, model.asked_name, model.sampling, model.decisive_options, model.json_schema]
             text = json.dumps([*decides, model.context_length], sort_keys=True, default=str)
-            hashes[role] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+            hashes[f"{role}.{model.name}"] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         return hashes
 
     def record(self) -> dict[str, Any]:

@@ -81,8 +81,13 @@ class Study:
         return load_models(self.folder / "models.yaml")
 
     def model(self, role: str) -> Model:
-        """Return the model that study.yaml gives the role `language`, `assistant_use` or `extraction`."""
-        return find_model(getattr(self.settings.models, role), self.models)
+        """Return the model that study.yaml gives a role such as `extraction`."""
+        return self.models_of(role)[0]
+
+    def models_of(self, role: str) -> list[Model]:
+        """Return the models that study.yaml gives a role: one, or several for `verifiers`."""
+        named = getattr(self.settings.models, role)
+        return [find_model(name, self.models) for name in ([named] if isinstance(named, str) else named)]
 
     @property
     def cache(self) -> Path:
@@ -107,6 +112,15 @@ class Study:
     def table_path(self, name: str) -> Path:
         """Where the table called `name` stands, whether it is there yet or not."""
         return self.folder / "tables" / f"{tables.table(name).name}.parquet"
+
+    def answers_path(self, task: str) -> Path:
+        """Where the answers of people to a task are kept, whether there are any yet or not."""
+        return self.folder / "annotation" / f"{task}.sqlite"
+
+    @property
+    def simulated(self) -> Path | None:
+        """The folder of the truth from which annotators are simulated; None in a study of people."""
+        return self.folder / self.settings.annotation.simulated if self.settings.annotation.simulated else None
 
     def source_path(self, source: settings.Source) -> Path:
         """Where a source's file or folder stands."""
@@ -144,6 +158,16 @@ class Study:
             self._inputs[f"source:{source.name}"] = provenance.fingerprint(path)
         self._origins[f"source:{source.name}"] = source.origin
         return path
+
+    def read_answers(self, task: str) -> Path:
+        """Record that the answers of people to a task are being read, and return their store's path."""
+        if self.caller and task not in self.caller.answers:
+            raise RecenterError(
+                f"Notebook '{self.caller.name}' reads answers to '{task}', but notebooks/order.yaml does not say so: "
+                "add it under 'answers'."
+            )
+        self._inputs[f"answers:{task}"] = provenance.answers_fingerprint(self.answers_path(task))
+        return self.answers_path(task)
 
     @property
     def origin(self) -> str:

@@ -46,7 +46,7 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
         if not stale:
             return True
         for step in plan[: last + 1]:
-            for model in step.models().values() if step.name in stale else ():
+            for _, model in step.models() if step.name in stale else ():
                 model.key()  # a missing one is said now, and not when the first notebook has worked for an hour
         (runs / "parameters.json").write_text(json.dumps({step.name: dict(step.parameters) for step in plan}), "utf-8")
         command = [

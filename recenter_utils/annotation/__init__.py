@@ -1,0 +1,1 @@
+"""The judging app, and what people answered in it: pages, assignment, store, screens, judgments."""

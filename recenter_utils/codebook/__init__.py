@@ -1,0 +1,1 @@
+"""The schemas of all tables, a module a part of the study."""

@@ -1,0 +1,86 @@
+"""What a rater can answer: the three tasks of the study, their labels, and the numbers these stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from recenter_utils.errors import RecenterError, nearest
+
+#: Who answers. `simulated` raters stand where people stand in the demo, and are never called human.
+RATER_KINDS = ("human", "simulated", "llm", "retrieval", "trained")
+
+#: The kinds that answer on the annotation screens.
+PEOPLE = ("human", "simulated")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The answers that one task allows, from least to most, with the words of its buttons (Appendix G)."""
+
+    task: str
+    question: str
+    words: Mapping[str, str]  # label to what the button says
+    lowest: int = 0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in order."""
+        return tuple(self.words)
+
+    def score(self, label: str) -> int:
+        """Return the number that a label stands for; raise where it is none of this scale."""
+        if label not in self.words:
+            raise RecenterError(f"'{label}' is no answer to {self.task}: {', '.join(self.labels)} are.")
+        return self.labels.index(label) + self.lowest
+
+    def find(self, said: str) -> str | None:
+        """Return the label that somebody's wording stands for: itself or its button's words, in any case."""
+        plain = " ".join(said.replace("’", "'").casefold().split())
+        for label, words in self.words.items():
+            if plain in (label.casefold(), words.casefold()):
+                return label
+        return None
+
+
+def _scale(task: str, question: str, words: Mapping[str, str], lowest: int = 0) -> Scale:
+    return Scale(task, question, MappingProxyType(dict(words)), lowest)
+
+
+ATTRIBUTE_QUALITY = _scale(
+    "attribute_quality",
+    "Going by the conversations, does this statement about the user make sense?",
+    {"rejected": "Doesn't make sense", "uncertain": "Maybe", "accepted": "Makes sense"},
+)
+RELEVANCE = _scale(
+    "relevance",
+    "Should this attribute change the answer to the request in any way?",
+    {"no": "NO", "yes": "YES"},
+)
+#: Stored as generic to personalised; the screen asks A to B, in an order drawn for each annotator.
+PREFERENCE = _scale(
+    "preference",
+    "Given this attribute, which response is better?",
+    {
+        "1": "Strongly prefer A",
+        "2": "Prefer A",
+        "3": "No preference",
+        "4": "Prefer B",
+        "5": "Strongly prefer B",
+    },
+    lowest=1,
+)
+
+SCALES: Mapping[str, Scale] = MappingProxyType(
+    {scale.task: scale for scale in (ATTRIBUTE_QUALITY, RELEVANCE, PREFERENCE)}
+)
+
+
+def scale_of(task: str) -> Scale:
+    """Return a task's scale by its name, with `-` or `_`; raise with the nearest name."""
+    name = task.replace("-", "_")
+    if name not in SCALES:
+        known = [known.replace("_", "-") for known in SCALES]
+        raise RecenterError(f"There is no task '{task}': {', '.join(known)} are.{nearest(task, known)}")
+    return SCALES[name]
