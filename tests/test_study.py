@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 
 import pandas as pd
@@ -155,3 +156,32 @@ def test_joined_origins_are_a_set_in_fixed_order(origins: list[str], joined: str
 def test_an_origin_that_does_not_exist_is_refused() -> None:
     with pytest.raises(RecenterError, match="'people' is no origin"):
         provenance.join(["people"])
+
+
+def test_a_study_names_one_model_for_a_role_and_several_verifiers(study: Study) -> None:
+    assert [model.name for model in study.models_of("extraction")] == [study.model("extraction").name]
+    assert [model.name for model in study.models_of("verifiers")] == list(study.settings.models.verifiers)
+    assert len(study.models_of("verifiers")) > 1
+
+
+def test_answers_are_known_by_their_store_and_the_last_of_them(study: Study) -> None:
+    path = study.answers_path("relevance")
+    assert provenance.answers_fingerprint(path) == "none"
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as store:
+        store.execute("CREATE TABLE meta (key, value)")
+        store.execute("CREATE TABLE answers (answer INTEGER PRIMARY KEY AUTOINCREMENT)")
+        store.execute("INSERT INTO meta VALUES ('store', 'abc')")
+    assert provenance.answers_fingerprint(path) == "abc:0"
+    with sqlite3.connect(path) as store:
+        store.execute("INSERT INTO answers VALUES (41)")
+    assert provenance.answers_fingerprint(path) == "abc:41"
+    path.write_bytes(b"no store")
+    with pytest.raises(RecenterError, match="not a store of judgments"):
+        provenance.answers_fingerprint(path)
+
+
+def test_a_notebook_reads_only_the_answers_it_declares(workspace: Path) -> None:
+    opened = Study.open("demo", notebook="04-diversity")
+    with pytest.raises(RecenterError, match="add it under 'answers'"):
+        opened.read_answers("relevance")
