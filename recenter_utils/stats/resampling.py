@@ -7,7 +7,8 @@ resamples are one matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,36 @@ def resampled_totals(totals: ArrayLike, draws: int = 10_000, seed: int = 0) -> N
     return np.concatenate([counts @ table for counts in multinomial_counts(len(table), draws, seed)])
 
 
+def resampled(
+    totals: ArrayLike,
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    draws: int = 10_000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return `statistic` of the sums of `totals` in each resample of its rows; the draws of `resampled_totals`.
+
+    Only the statistic's values are kept, so that totals may be wide.
+
+    Args:
+        totals: Shape (clusters, ...), one row a cluster; at least one.
+        statistic: Takes sums of shape (some draws, ...) and returns one row a draw.
+        draws: Resamples; at least one.
+        seed: The same seed gives the same draws, whatever the columns.
+
+    Returns:
+        Shape (draws, ...), as the statistic has it.
+    """
+    table = np.asarray(totals, dtype=float)
+    flat = table.reshape(len(table), math.prod(table.shape[1:]))
+    step = max(1, HELD // 16 // max(flat.shape[1], 1))
+    parts = []
+    for counts in multinomial_counts(len(table), draws, seed):
+        for start in range(0, len(counts), step):
+            piece = counts[start : start + step]
+            parts.append(statistic((piece @ flat).reshape(len(piece), *table.shape[1:])))
+    return np.concatenate(parts)
+
+
 def interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval of `draws`: NaN draws are left out, and fewer than two others give NaN.
 
@@ -66,6 +97,18 @@ def interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def intervals(draws: ArrayLike, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lower and upper ends of `interval` for each column of `draws`, shape (draws, columns)."""
+    columns = np.ascontiguousarray(np.asarray(draws, dtype=float).T)
+    ends = np.full((2, len(columns)), np.nan)
+    whole = np.isfinite(columns).all(axis=1)
+    if columns.shape[1] > 1 and whole.any():
+        ends[:, whole] = np.quantile(columns[whole], [(1 - level) / 2, (1 + level) / 2], axis=1)
+    for column in np.flatnonzero(~whole):
+        ends[:, column] = interval(columns[column], level)
+    return ends[0], ends[1]
 
 
 def cluster_bootstrap(

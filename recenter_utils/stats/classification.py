@@ -1,0 +1,272 @@
+"""How well yes-or-no predictions fit the truth, with intervals over clusters; two predictors on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from recenter_utils.stats.precision_recall import pr_curve, precision_draws, precision_value
+from recenter_utils.stats.ratings import cluster_index, numbers
+from recenter_utils.stats.resampling import Interval, intervals, resampled
+
+__all__ = ["METRICS", "average_precision", "difference", "pr_curve", "scores"]
+
+Array = NDArray[np.float64]
+
+NAN = float("nan")
+
+
+class _Metric(NamedTuple):
+    """From counts of shape (..., 4), true and false positives, then false and true negatives, to the value."""
+
+    value: Callable[[Array], Array]
+    undefined: str
+
+
+def _ratio(top: Array, bottom: Array) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(bottom == 0, np.nan, top / bottom)
+
+
+def _columns(counts: Array) -> tuple[Array, Array, Array, Array]:
+    return counts[..., 0], counts[..., 1], counts[..., 2], counts[..., 3]
+
+
+def _accuracy(counts: Array) -> Array:
+    tp, _, _, tn = _columns(counts)
+    return _ratio(tp + tn, counts.sum(axis=-1))
+
+
+def _precision(counts: Array) -> Array:
+    tp, fp, _, _ = _columns(counts)
+    return _ratio(tp, tp + fp)
+
+
+def _recall(counts: Array) -> Array:
+    tp, _, fn, _ = _columns(counts)
+    return _ratio(tp, tp + fn)
+
+
+def _f1(counts: Array) -> Array:
+    tp, fp, fn, _ = _columns(counts)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def _kappa(counts: Array) -> Array:
+    tp, fp, fn, tn = _columns(counts)
+    return _ratio(2 * (tp * tn - fp * fn), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
+
+
+def _flag_rate(counts: Array) -> Array:
+    tp, fp, _, _ = _columns(counts)
+    return _ratio(tp + fp, counts.sum(axis=-1))
+
+
+_METRICS = {
+    "accuracy": _Metric(_accuracy, ""),
+    "precision": _Metric(_precision, "nothing is predicted positive"),
+    "recall": _Metric(_recall, "nothing is positive in truth"),
+    "f1": _Metric(_f1, "nothing is positive, in truth or predicted"),
+    "kappa": _Metric(_kappa, "truth and predictions are one and the same class"),
+    "flag_rate": _Metric(_flag_rate, ""),
+}
+
+#: What `scores` computes, in the order of its rows.
+METRICS = tuple(_METRICS)
+
+
+def scores(
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Return what describes yes-or-no predictions, each with a percentile interval over clusters.
+
+    Args:
+        truth: Booleans (or 0 and 1), whether each item is positive.
+        predicted: The same as predicted; None or NaN where there is no answer, and the item is left out.
+        clusters: What is drawn again, a name for each item, such as its user; default: single items.
+        draws: Resamples, the same ones for all metrics; 0 for values only.
+        seed: Where they start.
+        level: Share of the draws inside the interval.
+
+    Returns:
+        metric (accuracy, precision, recall, f1, kappa, flag_rate: the share predicted positive), value, low, high
+        (NaN where undefined), n (items with an answer) and reason (None, or why a number is missing or what to
+        know of it). Precision without a positive prediction is NaN, not 0.
+    """
+    items = _read(truth, clusters, predicted)
+    totals = _counts(items.truth, items.answers[0], items.cluster, items.clusters)
+    zeros = _zeros(totals.sum(axis=0))
+    rows = []
+    for name, metric in _METRICS.items():
+        found = _estimate(totals, metric.value, metric.undefined, draws, seed, level)
+        if found.value == 0 and name in zeros:
+            found = found._replace(reason="; ".join(part for part in (zeros[name], found.reason) if part))
+        rows.append({"metric": name, **found._asdict(), "n": len(items.truth)})
+    table = pd.DataFrame(rows)[["metric", "value", "low", "high", "n", "reason"]]
+    table["reason"] = pd.Series([row["reason"] or None for row in rows], dtype=object)
+    return table
+
+
+def difference(
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    metric: str = "f1",
+    clusters: ArrayLike | None = None,
+    *,
+    draws: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return the second predictor's metric less the first's, on the items that both answered.
+
+    Both are resampled together, so that what they share, such as hard items, is no noise in the difference.
+
+    Args:
+        truth: Booleans (or 0 and 1), whether each item is positive.
+        first: Predictions; graded scores where the metric is `average_precision`. None or NaN: no answer.
+        second: The other's.
+        metric: One of METRICS, or `average_precision`.
+        clusters: What is drawn again, a name for each item; default: single items.
+        draws: Resamples.
+        seed: Where they start.
+        level: Share of the draws inside the interval.
+    """
+    if metric not in (*METRICS, "average_precision"):
+        raise ValueError(f"'{metric}' is no metric: {', '.join(METRICS)} and average_precision are.")
+    items = _read(truth, clusters, first, second, graded=metric == "average_precision")
+    if metric == "average_precision":
+        return _graded(items, draws, seed, level)
+    parts = [_counts(items.truth, answer, items.cluster, items.clusters) for answer in items.answers]
+    chosen = _METRICS[metric]
+
+    def gap(sums: Array) -> Array:
+        return chosen.value(sums[..., 4:]) - chosen.value(sums[..., :4])
+
+    return _estimate(np.concatenate(parts, axis=1), gap, chosen.undefined, draws, seed, level)
+
+
+def average_precision(
+    truth: ArrayLike,
+    scores: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    draws: int = 2_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return the mean precision over the steps of recall, with a percentile interval over clusters.
+
+    A resample weighs each item by how often its cluster is drawn, so that its work grows with the items: 2,000
+    draws unless told otherwise.
+
+    Args:
+        truth: Booleans (or 0 and 1), whether each item is positive.
+        scores: How sure the predictor is that it is; None or NaN where there is no answer.
+        clusters: What is drawn again, a name for each item; default: single items.
+        draws: Resamples; 0 for the value only.
+        seed: Where they start.
+        level: Share of the draws inside the interval.
+    """
+    return _graded(_read(truth, clusters, scores, graded=True), draws, seed, level)
+
+
+class _Items(NamedTuple):
+    """Items that every predictor answered."""
+
+    truth: NDArray[np.bool_]
+    answers: list[Array]
+    cluster: NDArray[np.int64]
+    clusters: int
+
+
+def _read(truth: ArrayLike, clusters: ArrayLike | None, *answers: ArrayLike, graded: bool = False) -> _Items:
+    columns = [numbers(values) for values in (truth, *answers)]
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(str(len(column)) for column in columns)
+        raise ValueError(f"Truth and predictions must be equally many, not {lengths}.")
+    for place, column in enumerate(columns):
+        known = column[~np.isnan(column)]
+        if (place == 0 or not graded) and not np.isin(known, (0, 1)).all():
+            raise ValueError(f"Truth and predictions are true or false, not {known[~np.isin(known, (0, 1))][0]}.")
+        if not np.isfinite(known).all():
+            raise ValueError("A score is infinite.")
+    cluster = cluster_index(clusters, len(columns[0]))
+    kept = ~np.isnan(columns).any(axis=0)
+    names, index = np.unique(cluster[kept], return_inverse=True)
+    return _Items(columns[0][kept] == 1, [column[kept] for column in columns[1:]], index, len(names))
+
+
+def _counts(truth: NDArray[np.bool_], predicted: Array, cluster: NDArray[np.int64], clusters: int) -> Array:
+    """Return true and false positives, false and true negatives of each cluster, shape (clusters, 4)."""
+    kind = np.where(predicted == 1, np.where(truth, 0, 1), np.where(truth, 2, 3))
+    return np.bincount(cluster * 4 + kind, minlength=clusters * 4).reshape(clusters, 4).astype(float)
+
+
+def _estimate(
+    totals: Array, value: Callable[[Array], Array], undefined: str, draws: int, seed: int, level: float
+) -> Interval:
+    if not len(totals):
+        return Interval(NAN, NAN, NAN, "there are no items with an answer")
+    found = float(value(totals.sum(axis=0)))
+    drawn = resampled(totals, value, draws, seed) if draws and len(totals) > 1 else np.empty(0)
+    return _with_ends(found, drawn, undefined, len(totals), draws, level)
+
+
+def _with_ends(found: float, drawn: Array, undefined: str, clusters: int, draws: int, level: float) -> Interval:
+    if np.isnan(found):
+        return Interval(NAN, NAN, NAN, undefined)
+    if not draws:
+        return Interval(found, NAN, NAN)
+    if clusters < 2:
+        return Interval(found, NAN, NAN, "one cluster has no spread between clusters")
+    low, high = intervals(drawn[:, None], level)
+    lacking = int(np.isnan(drawn).sum())
+    note = f"{lacking} of {draws} resamples leave it undefined and are left out" if lacking else ""
+    return Interval(found, float(low[0]), float(high[0]), note)
+
+
+def _graded(items: _Items, draws: int, seed: int, level: float) -> Interval:
+    """Return average precision, or with two predictors the second's less the first's."""
+    if not len(items.truth):
+        return Interval(NAN, NAN, NAN, "there are no items with an answer")
+    values = [precision_value(items.truth, answer) for answer in items.answers]
+    found = values[-1] - values[0] if len(values) > 1 else values[0]
+    drawn = np.empty(0)
+    if draws and items.clusters > 1 and not np.isnan(found):
+        parts = [
+            precision_draws(items.truth, answer, items.cluster, items.clusters, draws, seed) for answer in items.answers
+        ]
+        drawn = parts[-1] - parts[0] if len(parts) > 1 else parts[0]
+    return _with_ends(found, drawn, "nothing is positive in truth", items.clusters, draws, level)
+
+
+def _zeros(counts: Array) -> dict[str, str]:
+    """Say of which metrics a 0 is by construction: no predictor of that kind could have another value."""
+    tp, fp, fn, tn = counts
+    if not tp + fp:
+        return {
+            "f1": "nothing is predicted positive",
+            "kappa": "all predictions are the same: kappa is 0 whatever the truth",
+        }
+    if not fn + tn:
+        return {"kappa": "all predictions are the same: kappa is 0 whatever the truth"}
+    if not tp + fn:
+        return {
+            "precision": "nothing is positive in truth",
+            "f1": "nothing is positive in truth",
+            "kappa": "all items are the same in truth: kappa is 0 whatever is predicted",
+        }
+    if not fp + tn:
+        return {"kappa": "all items are the same in truth: kappa is 0 whatever is predicted"}
+    return {}
