@@ -58,6 +58,8 @@ TABLES = (
             "rejected": share("Share answered *Doesn't make sense*.", nullable=True),
             "mean_kappa": number("Mean Cohen's kappa with the other annotators.", unit="-1 to 1"),
             "reliability": number("Share right by the Dawid-Skene model, over its label prior.", unit="0 to 1"),
+            "reliability_low": number("Lower end of its 95% interval over users.", unit="0 to 1"),
+            "reliability_high": number("Upper end.", unit="0 to 1"),
             "checks": count("Check items answered."),
             "checks_passed": count("Of these, with an expected label."),
             "flagged": count("Attributes marked as uncomfortable."),
@@ -81,8 +83,12 @@ TABLES = (
             "majority": one_of(
                 ("accepted", "uncertain", "rejected"), "The label of more than half; null where none has it.", True
             ),
-            "dawid_skene": one_of(("accepted", "uncertain", "rejected"), "Most likely label by Dawid-Skene."),
-            "posterior": share("Its probability in that model."),
+            "dawid_skene": one_of(
+                ("accepted", "uncertain", "rejected"),
+                "Most likely label by Dawid-Skene; null where the model is undefined, as with two annotators.",
+                nullable=True,
+            ),
+            "posterior": share("Its probability in that model.", nullable=True),
             "problematic": column(
                 pl.Boolean, "At least half answered *Maybe* or *Doesn't make sense* (Table 2's positive class)."
             ),
@@ -130,12 +136,18 @@ TABLES = (
         "failure_shares",
         "a category of failure, its share in one group (Table 5)",
         {
-            "group": text("A source, or `all`."),
+            "group": text("A source, all sources of a kind, or all sources."),
             "category": text("The category."),
             "n": count("Attributes in it."),
+            "n_attributes": count("Categorised attributes of the group."),
+            "n_users": count("Users they are about: the clusters of the interval."),
             "value": number("Its share of the group's categorised attributes.", unit="0 to 1"),
             "low": number("Lower end of its 95% interval over users.", unit="0 to 1"),
             "high": number("Upper end.", unit="0 to 1"),
+            "n_checked": count("Answers of checkers on attributes of the group."),
+            "corrected": number("The share, put right by what checkers said of a sample.", unit="0 to 1"),
+            "corrected_low": number("Lower end of its 95% interval over users.", unit="0 to 1"),
+            "corrected_high": number("Upper end.", unit="0 to 1"),
             "reason": text("Why a number is missing.", nullable=True),
         },
         ["group", "category"],
@@ -151,13 +163,19 @@ TABLES = (
         },
         ["item_id"],
     ),
-    judgments("verifier_judgments", "a verifier's answer on one held-out attribute: accepted or rejected (Table 2)"),
+    judgments(
+        "verifier_judgments",
+        "a verifier's answer on one held-out attribute: accepted or rejected; a trained one's score is how "
+        "sure it is of a problem, 0 to 1 (Table 2)",
+    ),
     table(
         "verifier_scores",
         "a number that describes one verifier on the held-out attributes (Table 2)",
         {
-            "verifier": text("The model with its prompt, or the trained encoder."),
-            "rater_kind": one_of(RATER_KINDS, "A language model (or a rule in its place), or a trained encoder."),
+            "verifier": text("The model with its prompt, the trained encoder, or a baseline."),
+            "rater_kind": one_of(
+                RATER_KINDS, "A language model (or a rule in its place), or a trained encoder; null: a baseline.", True
+            ),
             "metric": one_of(
                 ("accuracy", "precision", "recall", "f1", "kappa", "average_precision", "flag_rate"), "Which number."
             ),
@@ -181,7 +199,11 @@ TABLES = (
             "before": text("The attribute before this round."),
             "attribute": text("The attribute after it; null where it was withdrawn.", nullable=True),
             "reason": text("What the extractor says about it.", nullable=True),
-            "evidence_turns": column(pl.List(pl.Int64), "Turns it now rests on.", unit="list"),
+            "evidence": column(
+                pl.List(pl.Struct({"conversation_id": pl.String, "turn": pl.Int64})),
+                "Turns it now rests on: the conversation and the turn in it, from 0.",
+                unit="list",
+            ),
             "score_before": number("How sure the verifier was that it is a problem.", unit="0 to 1"),
             "score_after": number("How sure it is now; null where it was withdrawn.", unit="0 to 1"),
             "flagged": column(pl.Boolean, "The verifier flags it still.", nullable=True),

@@ -1,0 +1,154 @@
+"""Judgments: what people (or simulated annotators) answered, from wherever it was collected, in one long table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from recenter_utils import provenance
+from recenter_utils.annotation import simulation
+from recenter_utils.annotation.pages import Page
+from recenter_utils.annotation.store import Store
+from recenter_utils.annotation.tasks import find_task
+from recenter_utils.scales import ATTRIBUTE_QUALITY
+from recenter_utils.tables import table
+
+if TYPE_CHECKING:
+    from recenter_utils.study import Study
+
+#: The table whose columns every table of judgments has.
+COLUMNS = table("quality_judgments").columns
+
+CHECKS = pl.Schema({"rater": pl.String, "item_id": pl.String, "label": pl.String, "passed": pl.Boolean})
+
+GONE = "answers to attributes that the study does not judge now"
+REWORDED = "answers to a former wording of the attribute or its reason"
+TAKEN_BACK = "answers on pages that were taken back from the annotator"
+NO_TRUTH = "attributes that simulated annotators skip: no planted truth"
+
+#: Added to the name of a simulated annotator where a person has the same one.
+SIMULATED_SUFFIX = " (simulated)"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Judgments of one task, and what was left out of them.
+
+    judgments: in the columns of the codebook. checks: answers to check items (rater, item_id, label, passed).
+    left_out: why, n (answers, or attributes without one), raters; a row for each reason that left anything out.
+    """
+
+    judgments: pl.DataFrame
+    checks: pl.DataFrame
+    left_out: pl.DataFrame
+
+    @property
+    def made_by(self) -> str:
+        """Who answered, as origins joined: what `Study.write` takes."""
+        return provenance.join(self.judgments["rater_kind"].unique().to_list())
+
+
+def items_of(pages: Sequence[Page]) -> pl.DataFrame:
+    """Return what is judged on the pages: item_id, page_id, page (its place, from 0), version, attribute.
+
+    Check items are none of it.
+    """
+    rows = [
+        (item.item_id, page.page_id, place, page.item_version(item), item.attribute)
+        for place, page in enumerate(pages)
+        for item in page.items
+        if item.expected is None
+    ]
+    types = {"item_id": pl.String, "page_id": pl.String, "page": pl.Int64, "version": pl.String}
+    return pl.DataFrame(rows, schema=types | {"attribute": pl.String}, orient="row")
+
+
+def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
+    """Return what was answered on `items`: by people on the screens or in imported files, and by simulated annotators.
+
+    An answer counts if it was given to the wording that the item has now, and if its page was not taken back from the
+    annotator. Of several answers by one rater to one item the newest counts.
+
+    Args:
+        study: Its store of answers is read, and its truth where it has simulated annotators.
+        task: Such as `attribute_quality`.
+        items: item_id and version, all that the study judges now; for simulated annotators of attribute quality
+            also page_id (the user), page and attribute, as `items_of` gives them.
+    """
+    path = study.read_answers(task)
+    answers = pl.DataFrame(schema=COLUMNS)
+    checks = CHECKS.to_frame()
+    out: dict[str, tuple[int, list[str]]] = {}
+    if path.is_file():
+        with Store(path) as store:
+            held = store.answers()
+        answers, checks, out = _of_people(held, task, items)
+    if study.simulated and find_task(task).scale is ATTRIBUTE_QUALITY:
+        known = items.join(
+            simulation.truth(study.simulated).rename({"user_id": "page_id"}), on=["page_id", "attribute"], how="left"
+        )
+        out[NO_TRUTH] = (known["label"].null_count(), [])
+        found = simulation.simulate(known, simulation.annotators(study.simulated), study.settings.seed)
+        taken = answers["rater"].unique()
+        name = pl.when(pl.col("rater").is_in(taken.implode())).then(pl.col("rater") + SIMULATED_SUFFIX)
+        found = found.with_columns(rater=name.otherwise("rater"), rater_kind=pl.lit("simulated"))
+        answers = pl.concat([answers, _as_judgments(found, task)])
+    schema: dict[str, Any] = {"why": pl.String, "n": pl.Int64, "raters": pl.List(pl.String)}
+    rows = [(why, n, raters) for why, (n, raters) in out.items() if n]
+    left_out = pl.DataFrame(rows, schema=schema, orient="row")
+    return Gathered(answers.sort("item_id", "rater"), checks, left_out)
+
+
+def progress(judgments: pl.DataFrame, items: pl.DataFrame, raters: int) -> pl.DataFrame:
+    """Return how far the work is, a row a group of `items` (its column `group`): attributes by number of answers.
+
+    judgments: item_id, one row an answer. raters: answers an attribute needs. Columns: group, attributes, unanswered,
+    begun (some answers, but fewer than needed), complete.
+    """
+    counts = judgments.group_by("item_id").agg(n=pl.len())
+    n = pl.col("n").fill_null(0)
+    return (
+        items.join(counts, on="item_id", how="left")
+        .group_by("group", maintain_order=True)
+        .agg(
+            attributes=pl.len(),
+            unanswered=(n == 0).sum(),
+            begun=((n > 0) & (n < raters)).sum(),
+            complete=(n >= raters).sum(),
+        )
+    )
+
+
+def _of_people(
+    held: pl.DataFrame, task: str, items: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[int, list[str]]]]:
+    """Return judgments, answers to check items, and how many of what is neither by whom, by the reason why."""
+    is_check = pl.col("expected").is_not_null()
+    checks = held.filter(is_check).with_columns(passed=pl.col("expected").list.contains(pl.col("label")))
+    rest = held.filter(~is_check).join(items.select("item_id", now="version"), on="item_id", how="left")
+    reasons = (
+        pl.when(pl.col("now").is_null())
+        .then(pl.lit(GONE))
+        .when(pl.col("version") != pl.col("now"))
+        .then(pl.lit(REWORDED))
+        .when("released")
+        .then(pl.lit(TAKEN_BACK))
+    )
+    rest = rest.with_columns(why=reasons, rater_kind=pl.lit("human"), reason=pl.col("note"))
+    parts = {why: rest.filter(why=why)["rater"] for why in (GONE, REWORDED, TAKEN_BACK)}
+    out = {why: (len(part), part.unique().sort().to_list()) for why, part in parts.items()}
+    judgments = _as_judgments(rest.filter(pl.col("why").is_null()), task)
+    return judgments, checks.select(list(CHECKS)).sort("rater", "item_id"), out
+
+
+def _as_judgments(answers: pl.DataFrame, task: str) -> pl.DataFrame:
+    """Return answers in the columns of the codebook; what they lack is null."""
+    scale = find_task(task).scale
+    scores = {label: float(scale.score(label)) for label in scale.labels}
+    score = pl.col("label").replace_strict(scores, return_dtype=pl.Float64)
+    full = answers.with_columns(task=pl.lit(scale.task), score=score)
+    lacking = [pl.lit(None, dtype).alias(name) for name, dtype in COLUMNS.items() if name not in full.columns]
+    return full.with_columns(lacking).select(list(COLUMNS)).cast(COLUMNS)

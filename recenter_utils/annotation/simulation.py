@@ -1,0 +1,134 @@
+"""Simulated annotators: answers drawn from a planted truth, where a study has no people (the demo).
+
+They are called `simulated` wherever they stand. What they plant (how often each gives which answer to which true
+label) is what the analyses must find again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import NormalDist
+from typing import Annotated, Any, Literal
+
+import polars as pl
+import yaml
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recenter_utils.errors import RecenterError
+from recenter_utils.scales import ATTRIBUTE_QUALITY
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+#: Spread of the times an answer takes, as the deviation of their logarithm.
+TIME_SPREAD = 0.6
+
+ANSWERS: dict[str, Any] = {
+    "item_id": pl.String,
+    "rater": pl.String,
+    "label": pl.String,
+    "flagged": pl.Boolean,
+    "seconds": pl.Float64,
+    "answered_at": pl.Datetime("ms", "UTC"),
+}
+
+
+class Annotator(BaseModel):
+    """One simulated annotator: what it answers to each true label, and how it works."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    answers: dict[str, dict[str, Share]]
+    part: Literal["all", "pilot"] = "all"
+    flags: Share = 0.0
+    seconds: float = Field(10, gt=0)
+
+    @model_validator(mode="after")
+    def _rows_are_distributions(self) -> Annotator:
+        labels = set(ATTRIBUTE_QUALITY.labels)
+        for true, row in {label: self.answers.get(label, {}) for label in labels | set(self.answers)}.items():
+            if true not in labels or set(row) != labels or not math.isclose(sum(row.values()), 1, abs_tol=1e-6):
+                raise ValueError(f"'answers.{true}' must share 1 among {', '.join(sorted(labels))}")
+        return self
+
+
+class Annotators(BaseModel):
+    """All simulated annotators of a study. `pilot_pages`: pages from the first on that those of the pilot judge."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    started: AwareDatetime = datetime(2026, 1, 12, 9, tzinfo=UTC)
+    pilot_pages: int = Field(10, ge=0)
+    annotators: dict[str, Annotator] = Field(min_length=1)
+
+
+def annotators(folder: Path) -> Annotators:
+    """Read annotators.yaml in the folder of a truth; raise naming the key at fault."""
+    path = folder / "annotators.yaml"
+    try:
+        return Annotators.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RecenterError(f"There is no {path}: annotation.simulated in study.yaml must name a truth.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise RecenterError(f"{path} is not readable YAML: {' '.join(str(problem).split())}") from None
+    except ValidationError as problem:
+        fault = problem.errors()[0]
+        raise RecenterError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
+
+
+def truth(folder: Path) -> pl.DataFrame:
+    """Read attributes.jsonl, and refined.jsonl if it is there, in the folder of a truth: user_id, attribute, label.
+
+    What both files hold has the label of the first.
+    """
+    path = folder / "attributes.jsonl"
+    if not path.is_file():
+        raise RecenterError(f"There is no {path}: annotation.simulated in study.yaml must name a truth.")
+    columns = {"user_id": pl.String, "attribute": pl.String, "label": pl.String}
+    files = [path, *folder.glob("refined.jsonl")]
+    found = pl.concat([pl.read_ndjson(file, schema=columns) for file in files]).unique(
+        ["user_id", "attribute"], keep="first", maintain_order=True
+    )
+    if unknown := set(found["label"]) - set(ATTRIBUTE_QUALITY.labels):
+        raise RecenterError(f"{path}: '{sorted(map(str, unknown))[0]}' is no label of attribute quality.")
+    return found
+
+
+def simulate(items: pl.DataFrame, who: Annotators, seed: int) -> pl.DataFrame:
+    """Return what the annotators answer to each item whose true label is known, in the columns ANSWERS.
+
+    items: item_id, page (its place in the order of pages, from 0) and label (the true one; null: not answered).
+
+    Each answer is drawn by itself, from the seed, the annotator and the item: other items, other annotators and the
+    order of the rows change none. Annotators work page by page, one answer after the other, from `started` on.
+    """
+    known = items.drop_nulls("label").select("item_id", "page", "label").unique().sort("page", "item_id")
+    rows = []
+    for name, one in who.annotators.items():
+        at = who.started
+        for item, page, true in known.iter_rows():
+            if one.part == "pilot" and page >= who.pilot_pages:
+                continue
+            answer, flag, pace = (_uniform(seed, name, item, what) for what in ("answer", "flag", "pace"))
+            seconds = round(one.seconds * math.exp(TIME_SPREAD * NormalDist().inv_cdf(pace)), 1)
+            at += timedelta(seconds=seconds)
+            rows.append((item, name, _drawn(one.answers[true], answer), flag < one.flags, seconds, at))
+    return pl.DataFrame(rows, schema=ANSWERS, orient="row")
+
+
+def _drawn(shares: dict[str, float], place: float) -> str:
+    """Return the label at a place from 0 to 1 along the shares laid end to end, in the order of the scale."""
+    reached = 0.0
+    for label in ATTRIBUTE_QUALITY.labels:
+        reached += shares[label]
+        if place < reached:
+            return label
+    return max(shares, key=shares.__getitem__)  # rounding left the last label short of 1
+
+
+def _uniform(seed: int, *names: str) -> float:
+    """Return a number between 0 and 1, both left out, that follows from the names alone."""
+    digest = hashlib.blake2b("\0".join([str(seed), *names]).encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") + 0.5) / 2**64

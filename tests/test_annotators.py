@@ -1,0 +1,219 @@
+"""Annotators: planted reliabilities are found again, who stands apart is found, and what is undefined says why."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from crowdkit.aggregation import DawidSkene
+from polars.testing import assert_frame_equal
+
+from recenter_utils import tables
+from recenter_utils.annotation import annotators, judgments
+from recenter_utils.annotation.annotators import LABELS, RULE, standing_apart, summary, wide
+from recenter_utils.annotation.consensus import consensus, crossed
+from recenter_utils.annotation.judgments import CHECKS
+from recenter_utils.stats import agreement, reliability
+from tests.annotated import DEMO, demo_items, simulate
+
+NO_CHECKS = CHECKS.to_frame()
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit in fewer steps, where what comes out does not matter."""
+    monkeypatch.setattr(reliability, "STEPS", 10)
+
+
+@pytest.fixture(scope="module")
+def items() -> pl.DataFrame:
+    """The attributes of the demo's truth."""
+    return demo_items()
+
+
+def of(*rows: tuple[str, str, str]) -> pl.DataFrame:
+    """Return judgments from rows of item, rater, label."""
+    found = pl.DataFrame(rows, schema=["item_id", "rater", "label"], orient="row")
+    found = found.with_columns(rater_kind=pl.lit("human"), flagged=False)
+    return judgments._as_judgments(found, "attribute_quality")
+
+
+def planted(items: pl.DataFrame, rater: str) -> float:
+    shares = {label: (items["label"] == label).mean() for label in LABELS}
+    return sum(shares[label] * DEMO.annotators[rater].answers[label][label] for label in LABELS)
+
+
+def test_planted_reliabilities_lie_within_their_intervals(items: pl.DataFrame) -> None:
+    inside, off = [], []
+    for seed in range(6):
+        answers = wide(simulate(items, seed))
+        fit = reliability.dawid_skene(answers, LABELS)
+        users = annotators.users_of(answers, items)
+        found = reliability.reliabilities(answers, fit, clusters=users, draws=200, seed=seed)
+        for row in found.itertuples():
+            inside.append(row.low <= planted(items, row.rater) <= row.high)
+            off.append(row.value - planted(items, row.rater))
+    assert np.mean(inside) >= 0.9
+    assert abs(np.mean(off)) < 0.04
+    assert np.std(off) < 0.1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_fit_that_intervals_use_is_crowd_kits(items: pl.DataFrame) -> None:
+    answers = wide(simulate(items, 1))
+    fit = reliability.dawid_skene(answers, LABELS)
+    codes = np.column_stack([pd.Categorical(answers[rater], categories=LABELS).codes for rater in answers])
+    patterns, counts = np.unique(codes, axis=0, return_counts=True)
+    ours = reliability._fitted(patterns, counts[None].astype(float), len(LABELS))[0]
+    theirs = reliability.reliabilities(answers, fit, clusters=np.zeros(len(answers)))
+    assert ours == pytest.approx(theirs["value"].to_numpy(), abs=1e-6)
+    long = answers.rename_axis("task").reset_index().melt("task", var_name="worker", value_name="label").dropna()
+    direct = DawidSkene(n_iter=reliability.STEPS, tol=-np.inf).fit(long)
+    assert fit.priors.to_dict() == pytest.approx(direct.priors_.to_dict())
+    assert fit.posterior.loc[direct.probas_.index, direct.probas_.columns].to_numpy() == pytest.approx(
+        direct.probas_.to_numpy()
+    )
+    assert fit.confusion.groupby(["rater", "true"])["share"].sum().to_numpy() == pytest.approx(1)
+
+
+def test_dawid_skene_is_nearer_to_the_truth_than_the_majority(items: pl.DataFrame) -> None:
+    better = []
+    for seed in range(3):
+        found = consensus(simulate(items, seed), items, ("annotator-5",)).join(
+            items.select("item_id", "label"), on="item_id"
+        )
+        by_model = (found["dawid_skene"] == found["label"]).mean()
+        better.append(by_model - (found["majority"] == found["label"]).fill_null(False).mean())
+    assert np.mean(better) > 0
+
+
+def test_the_planted_outlier_stands_apart_and_nobody_else(items: pl.DataFrame) -> None:
+    for seed in range(25):
+        answers = wide(simulate(items, seed))
+        users = annotators.users_of(answers, items)
+        pairs = agreement.pairwise(answers, LABELS, clusters=users, draws=300, seed=seed)
+        apart = standing_apart(answers, pairs, draws=300, seed=seed)
+        assert set(apart) == {"annotator-5"}, (seed, apart)
+        assert "answers accepted to" in apart["annotator-5"]
+        assert "median kappa" in apart["annotator-5"]
+
+
+@pytest.mark.parametrize(("value", "high", "apart"), [(0.30, 0.38, False), (0.15, 0.45, False), (0.15, 0.25, True)])
+def test_low_agreement_counts_if_it_is_under_half_of_the_others_and_surely_lower(
+    value: float, high: float, apart: bool
+) -> None:
+    answers = pd.DataFrame({rater: [LABELS[n % 3] for n in range(30)] for rater in "abcd"})
+    pairs = pd.DataFrame(
+        [(a, b, *((0.4, 0.5) if "d" not in (a, b) else (value, high))) for a, b in combinations("abcd", 2)],
+        columns=["rater_a", "rater_b", "value", "high"],
+    )
+    assert list(standing_apart(answers, pairs)) == (["d"] if apart else [])
+
+
+def test_the_rule_on_the_page_has_the_numbers_that_the_code_has() -> None:
+    assert f"{annotators.FARTHEST * 100:.0f} points" in RULE
+    assert f"less than {annotators.RAREST:.0%}" in RULE
+    assert f"less than {annotators.PASSED:.0%} of five" in RULE
+    assert f"fewer than {annotators.FEWEST_SHARED} shared" in RULE
+    assert annotators.FEWEST_CHECKS == 5
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_somebody_who_accepts_everything_stands_apart_and_equals_do_not() -> None:
+    generator = np.random.default_rng(1)
+    rows = []
+    for n in range(60):
+        true = generator.choice(LABELS)
+        for rater in ("ann", "ben", "eva"):
+            rows.append((f"i{n}", rater, true if generator.random() < 0.7 else str(generator.choice(LABELS))))
+        rows.append((f"i{n}", "yes", "accepted"))
+    found = summary(of(*rows), NO_CHECKS, pl.DataFrame({"item_id": [f"i{n}" for n in range(60)], "user_id": "u"}))
+    assert found.filter(pl.col("stands_apart").is_not_null())["rater"].to_list() == ["yes"]
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_of_two_annotators_nobody_can_say_who_stands_apart_but_checks_can(items: pl.DataFrame) -> None:
+    two = simulate(items, 1).filter(pl.col("rater").is_in(["annotator-1", "annotator-5"]))
+    assert summary(two, NO_CHECKS, items)["stands_apart"].null_count() == 2
+    checks = pl.DataFrame({"rater": "annotator-5", "item_id": list("abcde"), "passed": [True] + 4 * [False]})
+    found = summary(two, checks.with_columns(label=pl.lit("accepted")), items)
+    assert found["stands_apart"].to_list() == [None, "passed 1 of 5 check items"]
+    assert found.select("checks", "checks_passed").rows() == [(0, 0), (5, 1)]
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_the_order_of_rows_changes_no_number(items: pl.DataFrame) -> None:
+    answers = simulate(items, 3)
+    mixed = answers.sample(fraction=1, shuffle=True, seed=1)
+    other = items.sample(fraction=1, shuffle=True, seed=2)
+    found = summary(answers, NO_CHECKS, items, ("annotator-5",), draws=50)
+    assert_frame_equal(found, summary(mixed, NO_CHECKS, other, ("annotator-5",), draws=50))
+    assert_frame_equal(consensus(answers, items), consensus(mixed, other))
+    tables.check("annotators", found)
+    assert found.filter("excluded")["rater"].to_list() == ["annotator-5"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([(f"i{n}", rater, LABELS[n % 3]) for n in range(30) for rater in "ab"], "2 annotators cannot show"),
+        ([(f"i{n}", rater, "accepted") for n in range(30) for rater in "abc"], "one and the same answer"),
+        ([(f"i{n}", rater, LABELS[n % 3]) for n in range(5) for rater in "abc"], "5 attributes have two answers"),
+        ([(f"{rater}{n}", rater, LABELS[n % 3]) for n in range(30) for rater in "abc"], "0 attributes have two"),
+        ([("i", "a", "accepted")], "1 annotator cannot show"),
+    ],
+)
+def test_too_little_to_fit_is_undefined_with_a_reason(rows: list[tuple[str, str, str]], reason: str) -> None:
+    answers = of(*rows)
+    known = answers.select("item_id").unique().with_columns(user_id="item_id", source=pl.lit("s"), kind=pl.lit("real"))
+    fit = reliability.dawid_skene(wide(answers), LABELS)
+    assert fit.reason.startswith(reason) or reason in fit.reason
+    found = reliability.reliabilities(wide(answers), fit)
+    assert found[["value", "low", "high"]].isna().all(axis=None)
+    assert set(found["reason"]) == {fit.reason}
+    people = summary(answers, NO_CHECKS, known)
+    assert people["reliability"].null_count() == len(people)
+    tables.check("annotators", people)
+    together = consensus(answers, known)
+    tables.check("consensus", together)
+    assert together["dawid_skene"].null_count() == len(together)
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_one_user_has_a_value_and_no_interval(items: pl.DataFrame) -> None:
+    found = summary(simulate(items, 1), NO_CHECKS, items.with_columns(user_id=pl.lit("u")))
+    assert found["reliability"].null_count() == 0
+    assert found["reliability_low"].null_count() == len(found)
+
+
+def test_no_answers_make_empty_tables(items: pl.DataFrame) -> None:
+    nothing = of(("i", "a", "accepted")).clear()
+    assert_frame_equal(summary(nothing, NO_CHECKS, items), tables.table("annotators").empty())
+    assert_frame_equal(consensus(nothing, items), tables.table("consensus").empty())
+    assert crossed(consensus(nothing, items)).is_empty()
+
+
+def test_majority_is_more_than_half_and_a_problem_at_least_half() -> None:
+    said = {"3-0": "aaa", "2-1": "aau", "1-2": "aur", "1-1": "au", "2-2": "aaur", "0-3": "uur"}
+    short = {"a": "accepted", "u": "uncertain", "r": "rejected"}
+    rows = [(item, f"r{n}", short[label]) for item, labels in said.items() for n, label in enumerate(labels)]
+    known = pl.DataFrame({"item_id": list(said), "user_id": "u", "source": "s", "kind": "real"})
+    found = {row["item_id"]: row for row in consensus(of(*rows), known).to_dicts()}
+    assert {item: row["majority"] for item, row in found.items()} == {
+        "3-0": "accepted", "2-1": "accepted", "1-2": None, "1-1": None, "2-2": None, "0-3": "uncertain",
+    }  # fmt: skip
+    assert {item for item, row in found.items() if row["problematic"]} == {"1-2", "1-1", "2-2", "0-3"}
+    assert found["2-2"]["accepted"] == 2
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_excluded_annotators_count_in_no_consensus(items: pl.DataFrame) -> None:
+    answers = simulate(items, 1)
+    without = consensus(answers.filter(pl.col("rater") != "annotator-5"), items)
+    assert_frame_equal(consensus(answers, items, ("annotator-5",)), without)
+    assert not without.equals(consensus(answers, items))
+    renamed = answers.with_columns(pl.col("rater").replace("annotator-5", "annotator-5 (simulated)"))
+    assert_frame_equal(consensus(renamed, items, ("annotator-5",)), without)
