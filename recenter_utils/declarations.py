@@ -22,6 +22,7 @@ class Declaration(BaseModel):
     tasks: tuple[str, ...] = ()  # prompts it asks with
     corpora: bool = False  # reads the sources themselves
     answers: tuple[str, ...] = ()  # tasks whose answers by people it reads
+    files: tuple[str, ...] = ()  # settings that name files or folders it reads, such as `annotation.checked_failures`
 
     def path(self, root: Path) -> Path:
         """Where the notebook stands."""

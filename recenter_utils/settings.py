@@ -104,6 +104,11 @@ class Annotation(Section):
     synthetic_users: int = Field(10, ge=0, description="Users to judge from each synthetic benchmark.")
     raters: int = Field(3, ge=1, description="Annotators for each item.")
     excluded: tuple[str, ...] = Field((), description="Annotators whose answers are kept but not analysed.")
+    checked_failures: str | None = Field(
+        None,
+        description="Failure categories that people checked: a CSV or JSON-lines file of item_id, category and, where "
+        "several checked, rater.",
+    )
     simulated: str | None = Field(
         None, description="Folder of a truth from which annotators are simulated; none in a study of people."
     )

@@ -82,6 +82,7 @@ class Step:
             "code": code_hash(self.notebook, loaders),
             "parameters": dict(self.parameters),
             **self._answers(),
+            **self._files(),
         }
 
     def _answers(self) -> dict[str, Any]:
@@ -91,6 +92,12 @@ class Step:
         truth = self.study.simulated
         known = {task: provenance.answers_fingerprint(self.study.answers_path(task)) for task in self.entry.answers}
         return {"answers": known | ({"simulated": provenance.fingerprint(truth)} if truth else {})}
+
+    def _files(self) -> dict[str, Any]:
+        """Return what is known of the files that settings name, where the notebook reads any."""
+        named = {setting: self.study.named_path(setting) for setting in self.entry.files}
+        known = {setting: provenance.fingerprint(path) if path else "none" for setting, path in named.items()}
+        return {"files": known} if known else {}
 
     def models(self) -> list[tuple[str, Model]]:
         """Return the models that the notebook asks, each with its role."""

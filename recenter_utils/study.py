@@ -169,6 +169,24 @@ class Study:
         self._inputs[f"answers:{task}"] = provenance.answers_fingerprint(self.answers_path(task))
         return self.answers_path(task)
 
+    def named_path(self, setting: str) -> Path | None:
+        """Where the file or folder stands that a setting such as `annotation.checked_failures` names, if it does."""
+        named = self.settings.parts([setting])[setting]
+        return self.folder / Path(named).expanduser() if named else None
+
+    def read_named(self, setting: str, origin: str) -> Path | None:
+        """Record that what a setting names is being read, and who made it; return its path, or None."""
+        if self.caller and setting not in self.caller.files:
+            raise RecenterError(
+                f"Notebook '{self.caller.name}' reads what '{setting}' names, but notebooks/order.yaml does not say "
+                "so: add it under 'files'."
+            )
+        path = self.named_path(setting)
+        if path is not None:
+            self._inputs[f"file:{setting}"] = provenance.fingerprint(path)
+            self._origins[f"file:{setting}"] = origin
+        return path
+
     @property
     def origin(self) -> str:
         """Origin of all that was read or made here so far, joined: what is made from it carries at least this."""

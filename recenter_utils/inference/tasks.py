@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from recenter_utils.inference.prompts import Prompt, load_prompt
 
@@ -52,6 +52,63 @@ class AttributeExtraction(Output):
     attributes: list[ExtractedAttribute]
 
 
+class FlagReason(Output):
+    """I.4."""
+
+    inferred_reason: Annotated[str, AfterValidator(_not_blank)]
+    evidence_assessment: str
+
+
+class Classification(Output):
+    """The category of one case of a batch, by the case's number in it."""
+
+    case: int
+    category: str
+
+
+class NewCategory(Output):
+    """A category that none of the candidates is."""
+
+    name: str
+    definition: str
+
+
+class FlagCategory(Output):
+    """I.5."""
+
+    classifications: list[Classification]
+    new_categories: list[NewCategory]
+
+
+class AttributeVerification(Output):
+    """I.6."""
+
+    label: Literal["accepted", "rejected"]
+
+
+class AttributeVerificationCriteria(Output):
+    """I.7: the reasoning comes first, so that the label follows from it."""
+
+    reasoning: str
+    label: Literal["accepted", "rejected"]
+
+
+class AttributeRefinement(Output):
+    """A flagged attribute, revised or withdrawn (§4.3)."""
+
+    action: Literal["revise", "withdraw"]
+    attribute: str
+    reason: str
+    confidence: float = Field(ge=0, le=1)
+    evidence_turns: list[int]
+
+    @model_validator(mode="after")
+    def _says_what_it_revises_to(self) -> AttributeRefinement:
+        if self.action == "revise" and not self.attribute.strip():
+            raise ValueError("a revision needs the attribute's new words")
+        return self
+
+
 @dataclass(frozen=True)
 class Task:
     """Something models are asked: a prompt and the shape of its answer."""
@@ -73,3 +130,8 @@ class Task:
 LANGUAGE_CHECK = Task("language_check", LanguageCheck)
 ASSISTANT_USE = Task("assistant_use", AssistantUse)
 ATTRIBUTE_EXTRACTION = Task("attribute_extraction", AttributeExtraction)
+FLAG_REASON = Task("flag_reason", FlagReason)
+FLAG_CATEGORY = Task("flag_category", FlagCategory)
+ATTRIBUTE_VERIFICATION = Task("attribute_verification", AttributeVerification)
+ATTRIBUTE_VERIFICATION_CRITERIA = Task("attribute_verification_criteria", AttributeVerificationCriteria)
+ATTRIBUTE_REFINEMENT = Task("attribute_refinement", AttributeRefinement)

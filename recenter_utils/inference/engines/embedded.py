@@ -14,8 +14,7 @@ from itertools import islice
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, Request
-from recenter_utils.inference.rules import RULES, Dials
-from recenter_utils.inference.rules.extraction import gists
+from recenter_utils.inference.rules import RULES, TEXTS, Dials
 from recenter_utils.inference.rules.topics import remember
 
 #: Requests pulled at once: enough for MiniLM to encode in full batches.
@@ -42,9 +41,9 @@ class EmbeddedEngine(Engine):
         """Put what MiniLM must see of these requests through it in one batch."""
         wanted: list[str] = []
         for request in chunk:
-            if request.task == "attribute_extraction":
+            if texts := TEXTS.get(request.task):
                 try:
-                    wanted += gists(request.slots, self.dials)
+                    wanted += texts(request.slots, self.dials)
                 except (KeyError, TypeError, AttributeError):
                     continue  # its own answer will carry the error
         if wanted:

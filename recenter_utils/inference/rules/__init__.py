@@ -10,8 +10,14 @@ from typing import Any
 
 from recenter_utils.inference.rules.assistant_use import score_assistant_use
 from recenter_utils.inference.rules.dials import Dials
-from recenter_utils.inference.rules.extraction import extract
+from recenter_utils.inference.rules.extraction import extract, gists
+from recenter_utils.inference.rules.flag_category import flag_category
+from recenter_utils.inference.rules.flag_reason import flag_reason, wanted
 from recenter_utils.inference.rules.language import check_language
+from recenter_utils.inference.rules.refinement import refine
+from recenter_utils.inference.rules.refinement import wanted as wanted_to_refine
+from recenter_utils.inference.rules.verification import verify, verify_by_criteria
+from recenter_utils.inference.rules.verification import wanted as wanted_to_verify
 
 Rule = Callable[[Mapping[str, Any], Dials], dict[str, Any]]
 
@@ -19,6 +25,20 @@ RULES: dict[str, Rule] = {
     "language_check": check_language,
     "assistant_use": score_assistant_use,
     "attribute_extraction": extract,
+    "flag_reason": flag_reason,
+    "flag_category": flag_category,
+    "attribute_verification": verify,
+    "attribute_verification_criteria": verify_by_criteria,
+    "attribute_refinement": refine,
+}
+
+#: What MiniLM is asked about by a task's rule, so that an engine can encode the texts of many requests at once.
+TEXTS: dict[str, Callable[[Mapping[str, Any], Dials], list[str]]] = {
+    "attribute_extraction": gists,
+    "flag_reason": wanted,
+    "attribute_verification": wanted_to_verify,
+    "attribute_verification_criteria": wanted_to_verify,
+    "attribute_refinement": wanted_to_refine,
 }
 
 
@@ -32,4 +52,4 @@ def version() -> str:
     return digest.hexdigest()
 
 
-__all__ = ["RULES", "Dials", "Rule", "version"]
+__all__ = ["RULES", "TEXTS", "Dials", "Rule", "version"]

@@ -82,6 +82,14 @@ def remember(gists: Iterable[str]) -> None:
     _vectors.update(zip(missing, _encode(missing), strict=True))
 
 
+def vectors(texts: Sequence[str]) -> np.ndarray:
+    """Return the unit vectors of some texts, shape (texts, dimensions), in order; encoded once, then remembered."""
+    spoken = [text or " " for text in texts]
+    remember(spoken)
+    remember(spoken)  # the first may have dropped some to make room
+    return np.array([_vectors[text] for text in spoken])
+
+
 def forget() -> None:
     """Drop every remembered vector."""
     _vectors.clear()
