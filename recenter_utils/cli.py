@@ -96,6 +96,101 @@ def book(
 
 
 @app.command()
+def annotate(
+    study: StudyName,
+    task: Annotated[
+        str, typer.Argument(help="attribute-quality, relevance, preference or refined-attributes.", metavar="TASK")
+    ],
+    annotators: Annotated[
+        str | None,
+        typer.Option(help="How many links to print, or names: anna,ben,eva. Default: as many as judge an item."),
+    ] = None,
+    prolific: Annotated[bool, typer.Option("--prolific", help="Let participants in who come from Prolific.")] = False,
+    completion_code: Annotated[str | None, typer.Option(help="Prolific's code for finished work.")] = None,
+    declined_code: Annotated[str | None, typer.Option(help="Its code for who does not consent.")] = None,
+    failed_code: Annotated[str | None, typer.Option(help="Its code for who fails the check items.")] = None,
+    min_passed: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of check items to pass; default: half, where there is a failed code."),
+    ] = None,
+    per_item: Annotated[
+        int | None, typer.Option(min=1, help="Annotators for each item; default: annotation.raters in study.yaml.")
+    ] = None,
+    overlap: Annotated[int, typer.Option(min=0, help="The first so many pages go to every annotator.")] = 0,
+    cap: Annotated[int | None, typer.Option(min=1, help="Pages that one person may get.")] = None,
+    checks: Annotated[int, typer.Option(min=0, help="Check items to mix in.")] = 0,
+    reclaim_hours: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Unfinished pages of who was away for so long may go to somebody else."),
+    ] = None,
+    pages: Annotated[Path | None, typer.Option(help="Pages of your own, one a line as JSON.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")] = 8765,
+    public_url: Annotated[
+        str | None, typer.Option(help="What links begin with, where a proxy stands before the app.")
+    ] = None,
+) -> None:
+    """Open the judging screens: prints a personal link for each annotator, and serves until Ctrl-C.
+
+    Every answer is saved on this machine at once. The same command again goes on where it stopped.
+    """
+    from recenter_utils.annotation.conduct import Codes
+    from recenter_utils.annotation.serve import annotate as serve
+    from recenter_utils.study import Study
+
+    serve(
+        Study.open(study),
+        task,
+        annotators=annotators,
+        prolific=prolific,
+        codes=Codes(completion_code, declined_code, failed_code),
+        min_passed=min_passed,
+        per_item=per_item,
+        overlap=overlap,
+        cap=cap,
+        checks=checks,
+        reclaim_hours=reclaim_hours,
+        file=pages,
+        host=host,
+        port=port,
+        public_url=public_url,
+    )
+
+
+@app.command()
+def judgments(study: StudyName) -> None:
+    """Say how far annotators are, how they agree so far (95% intervals over pages), and whose work to look at."""
+    from recenter_utils.annotation.overview import overview
+    from recenter_utils.study import Study
+
+    print(overview(Study.open(study)))
+
+
+@app.command()
+def import_judgments(
+    study: StudyName,
+    task: Annotated[str, typer.Argument(help="What was judged: attribute-quality, relevance ...", metavar="TASK")],
+    file: Annotated[Path, typer.Argument(help="CSV, TSV or JSON lines, in UTF-8.", metavar="FILE")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="What a column of the file is: item=, rater=, label=; note=, flagged=, answered_at=, attribute=, "
+            "first_shown= if it has them. Repeatable.",
+        ),
+    ] = None,
+    skip_faulty: Annotated[
+        bool, typer.Option("--skip-faulty", help="Import the rows that are right, and report the others.")
+    ] = False,
+) -> None:
+    """Import judgments that were collected elsewhere: the whole file or nothing; a second time changes nothing."""
+    from recenter_utils.annotation.imports import import_file
+    from recenter_utils.study import Study
+
+    print(import_file(Study.open(study), task, file, column or [], skip_faulty))
+
+
+@app.command()
 def doctor(
     study: Annotated[str | None, typer.Argument(help="Also look at this study's models.", metavar="[STUDY]")] = None,
 ) -> None:

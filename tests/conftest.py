@@ -22,7 +22,7 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may find a key of whoever runs it."""
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "RECENTER_ROOT"):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "RECENTER_ANNOTATION_KEY", "RECENTER_ROOT"):
         monkeypatch.delenv(name, raising=False)
 
 

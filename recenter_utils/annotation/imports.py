@@ -10,10 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from recenter_utils import provenance
+from recenter_utils.annotation.store import Store
+from recenter_utils.annotation.tasks import find_task, task_pages
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.scales import Scale
+
+if TYPE_CHECKING:
+    from recenter_utils.study import Study
 
 #: What a column of a file can be mapped to; the first three are needed.
 NEEDED = ("item", "rater", "label")
@@ -45,6 +51,35 @@ class Found:
             more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
             lines.append(f"  {kind} ({len(rows):,}): {'; '.join(rows[:_SHOWN])}{more}")
         return "\n".join([*lines, "Correct the file, or leave such rows out with --skip-faulty."])
+
+
+def import_file(study: Study, task: str, path: Path, given: Sequence[str] = (), skip_faulty: bool = False) -> str:
+    """Take a file of judgments into the study's store, and return in words what came of it.
+
+    given: `name=column` texts, see `column_map`. skip_faulty: take the rows that are right, and report the others.
+    Raises RecenterError, and imports nothing, where any row is wrong otherwise.
+    """
+    what = find_task(task)
+    store_path = study.answers_path(what.name)
+    pages = task_pages(study, what)
+    items = {item.item_id: item.attribute for page in pages for item in page.items}
+    found = read(path, column_map(given), what.scale, items)
+    if found.faults and not skip_faulty:
+        raise RecenterError(found.report(str(path)))
+    if not found.answers:
+        raise RecenterError(f"{path} holds no answer that can be imported.")
+    with Store(store_path) as store:
+        store.prepare(what.name, pages, what.scale.task)
+        counts = store.import_answers(found.answers, f"import:{provenance.file_hash(path)}")
+    said = [f"{counts['added']:,} answers imported, {counts['already']:,} were there already."]
+    if found.faults:
+        kinds = [f"{len(rows):,} {kind} ({'; '.join(rows[:_SHOWN])})" for kind, rows in found.faults.items()]
+        said.append(f"Left out: {', '.join(kinds)}.")
+    if found.unanswered:
+        said.append(f"{sum(found.unanswered.values()):,} rows have no label.")
+    if found.silent:
+        said.append(f"No answer at all by: {', '.join(found.silent)}.")
+    return " ".join(said)
 
 
 def column_map(given: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,130 @@
+"""`recenter judgments`: how far annotators are, how they agree so far, and who stands apart, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import polars as pl
+
+from recenter_utils.annotation import annotators, progress
+from recenter_utils.annotation.judgments import gather, items_of
+from recenter_utils.annotation.store import Store
+from recenter_utils.annotation.tasks import TASKS, Task, task_pages
+from recenter_utils.errors import RecenterError
+from recenter_utils.scales import ATTRIBUTE_QUALITY, RELEVANCE
+from recenter_utils.stats import agreement
+
+if TYPE_CHECKING:
+    from recenter_utils.study import Study
+
+_DRAWS = 2000  # resamples of the intervals
+_STATISTICS = {
+    "mean_kappa": "mean kappa",
+    "krippendorff_alpha": "Krippendorff's alpha",
+    "percent_agreement": "share of equal answers",
+}
+
+
+def overview(study: Study) -> str:
+    """Return a table and what to know of it for each task that was judged; raise where none was."""
+    parts = ["\n".join(_task(study, task)) for task in TASKS.values() if _begun(study, task)]
+    if not parts:
+        raise RecenterError(
+            f"Nobody has judged anything in '{study.name}' yet: 'recenter annotate {study.reference} "
+            "attribute-quality' opens the screens, 'recenter import-judgments' takes a file."
+        )
+    return "\n\n".join(parts)
+
+
+def _begun(study: Study, task: Task) -> bool:
+    made = study.simulated and task.name == ATTRIBUTE_QUALITY.task and study.table_path("merged_attributes").is_file()
+    return bool(made) or study.answers_path(task.name).is_file()
+
+
+def _task(study: Study, task: Task) -> Iterator[str]:
+    path = study.answers_path(task.name)
+    people: dict[str, progress.Progress] = {}
+    if path.is_file():
+        with Store(path) as store:
+            people = {person.rater: person for person in progress.by_rater(store)}
+            pages = store.pages()
+    else:
+        pages = task_pages(study, task)
+    items = items_of(pages)
+    found = gather(study, task.name, items)
+    wide = annotators.wide(found.judgments)
+    users = annotators.users_of(wide, items.select("item_id", user_id="page_id"))
+    kinds = dict(found.judgments.select("rater", "rater_kind").unique().iter_rows())
+    answers = wide.notna().sum(axis=1)
+    yield (
+        f"{task.name.replace('_', '-')}: {len(items):,} items on {len(pages):,} pages, {len(wide):,} with an answer, "
+        f"{(answers > 1).sum():,} with two or more."
+    )
+    labels = task.scale.labels
+    pairs = agreement.pairwise(wide, labels, clusters=users, draws=_DRAWS) if wide.shape[1] > 1 else None
+    head = ["annotator", "", "answered", *labels, "kappa", "checks", "seconds"]
+    names = [*people, *sorted(set(kinds) - set(people))]
+    yield from _aligned(
+        [head, *(_row(name, found.judgments, people.get(name), kinds, pairs, labels) for name in names)]
+    )
+    if pairs is not None:
+        order = "nominal" if task.scale is RELEVANCE else "ordinal"
+        overall = agreement.overall(wide, labels, measurement=order, clusters=users, draws=_DRAWS)
+        yield _sentence(overall.set_index("statistic"))
+        checks = {name: (person.checks_passed, person.checks) for name, person in people.items()}
+        apart = annotators.standing_apart(wide, pairs, checks) if task.scale is ATTRIBUTE_QUALITY else {}
+        yield from (f"Look at {name}: {why}." for name, why in apart.items())
+    yield from (f"Left out: {n:,} {why}." for why, n in found.left_out.select("why", "n").iter_rows())
+    if simulated := [name for name, kind in kinds.items() if kind == "simulated"]:
+        yield f"Simulated, and no people: {', '.join(sorted(simulated))}."
+    if excluded := [name for name in study.settings.annotation.excluded if name in kinds]:
+        yield f"Counted above, but excluded from the analyses by study.yaml: {', '.join(excluded)}."
+
+
+def _row(
+    name: str,
+    judgments: pl.DataFrame,
+    person: progress.Progress | None,
+    kinds: Mapping[str, str],
+    pairs: pd.DataFrame | None,
+    labels: Sequence[str],
+) -> list[str]:
+    mine = judgments.filter(rater=name)
+    state = person.state if person else "simulated" if kinds.get(name) == "simulated" else ""
+    asked = f" of {person.items - person.checks:,}" if person and person.items else ""
+    shares = [f"{mine['label'].eq(label).sum() / len(mine):.0%}" if len(mine) else "–" for label in labels]
+    kappa = annotators.mean_kappa(pairs, name) if pairs is not None and len(mine) else None
+    seconds = mine["seconds"].median()
+    return [
+        name,
+        state,
+        f"{len(mine):,}{asked}",
+        *shares,
+        "–" if kappa is None else f"{kappa:.2f}",
+        f"{person.checks_passed} of {person.checks}" if person and person.checks else "–",
+        f"{seconds:.0f}" if isinstance(seconds, float) else "–",
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines: words on the left of their column, numbers on the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust, str.ljust, *[str.rjust] * (len(widths) - 2)]
+    return [
+        "  " + "  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _sentence(overall: pd.DataFrame) -> str:
+    parts = [f"{words} {_with_interval(dict(overall.loc[name]))}" for name, words in _STATISTICS.items()]
+    return f"Agreement so far on {int(overall['n_items'].iloc[0]):,} items: {', '.join(parts)}."
+
+
+def _with_interval(row: Mapping[Any, Any]) -> str:
+    if row["value"] != row["value"]:
+        return f"undefined ({row['reason']})"
+    ends = "" if row["low"] != row["low"] else f" ({row['low']:.2f} to {row['high']:.2f})"
+    return f"{row['value']:.2f}{ends}"
