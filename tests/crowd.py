@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.store import Store
@@ -113,7 +113,7 @@ class Annotator:
         """Agree, begin, and answer every page; some answers are corrected, some have notes."""
         where = self.link.removesuffix(self._base)
         # Loopback alone: a proxy that the environment names would be measured too.
-        async with httpx.AsyncClient(base_url=where, timeout=20, trust_env=False) as browser:
+        async with httpx2.AsyncClient(base_url=where, timeout=20, trust_env=False) as browser:
             await self._think()
             await self._ask(browser, "POST", f"{self._base}/consent", {"consent": "yes"})
             await self._ask(browser, "POST", f"{self._base}/instructions", {})
@@ -131,7 +131,7 @@ class Annotator:
                         await self._answer(browser, (place, item, "note"), note, stamp)
                 place += 1
 
-    async def _answer(self, browser: httpx.AsyncClient, question: Question, value: str, stamp: str) -> None:
+    async def _answer(self, browser: httpx2.AsyncClient, question: Question, value: str, stamp: str) -> None:
         await self._think()
         place, item, kind = question
         before, began = self.retried, time.perf_counter()
@@ -144,13 +144,13 @@ class Annotator:
         self.acknowledged.append((question, value))
 
     async def _ask(
-        self, browser: httpx.AsyncClient, method: str, url: str, form: dict[str, str] | None = None
-    ) -> httpx.Response:
+        self, browser: httpx2.AsyncClient, method: str, url: str, form: dict[str, str] | None = None
+    ) -> httpx2.Response:
         give_up = time.monotonic() + 60
         while True:
             try:
                 return await browser.request(method, url, data=form, headers={"accept": "application/json"})
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 if time.monotonic() > give_up:
                     raise
                 self.retried += 1

@@ -20,13 +20,13 @@ from typing import Any
 
 import polars as pl
 
+from recenter_utils import databases
 from recenter_utils.annotation.imported import add_imported
 from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.schema import HOLDING, SCHEMA, recoded
 from recenter_utils.errors import RecenterError
 from recenter_utils.scales import Scale, scale_of
 
-_PATIENCE = 60.0  # seconds to wait for another process's lock
 _COLUMNS: dict[str, Any] = {
     "item_id": pl.String,
     "page_id": pl.String,
@@ -63,8 +63,7 @@ class Store:
         self._depth = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            self._switch_to_log()
+            self._db = databases.connect(path, check_same_thread=False)
             self._db.execute("PRAGMA synchronous=FULL")
             tables = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
             if not tables or self.meta("store") is None:
@@ -223,18 +222,6 @@ class Store:
             return add_imported(db, rows, self.scale, via, self.now())
 
     # -- faults -------------------------------------------------------------------------------------------
-
-    def _switch_to_log(self) -> None:
-        # Unlike every other statement this one does not wait for its lock, which two that make the file both want.
-        give_up = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as problem:
-                if "locked" not in str(problem) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:

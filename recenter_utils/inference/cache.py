@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from recenter_utils import databases
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.requests import Answer
 
@@ -32,7 +33,6 @@ CREATE UNIQUE INDEX IF NOT EXISTS usable ON answers (key) WHERE error IS NULL;
 CREATE INDEX IF NOT EXISTS unusable ON answers (key) WHERE error IS NOT NULL;
 CREATE TABLE IF NOT EXISTS batches (key BLOB PRIMARY KEY, batch_id TEXT NOT NULL);
 """
-_PATIENCE = 60.0  # seconds to wait for another run's lock
 _LOOK_UP = 500  # keys a query; SQLite's default limit on variables is far over it
 
 T = TypeVar("T")
@@ -53,8 +53,7 @@ class Cache:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            self._switch_to_log()
+            self._db = databases.connect(path, check_same_thread=False)
             # The write-ahead log survives the death of the process at NORMAL; only a power cut may cost
             # the last transactions, and what they held is asked again.
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -118,18 +117,6 @@ class Cache:
         """Forget that these were handed in: their answers are stored, or there will be none."""
         rows = [(key,) for key in keys]
         self._do(lambda db: db.executemany("DELETE FROM batches WHERE key = ?", rows))
-
-    def _switch_to_log(self) -> None:
-        # Unlike every other statement this one does not wait for its lock, which two runs that make the file want.
-        give_up = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as problem:
-                if "locked" not in str(problem) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in one transaction that is ours alone."""
