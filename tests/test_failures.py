@@ -19,7 +19,7 @@ from recenter_utils import figures
 from recenter_utils.annotation import simulation
 from recenter_utils.annotation.consensus import consensus
 from recenter_utils.attributes import categories, checked, failure_shares, failures
-from recenter_utils.attributes.categories import CANDIDATES, OTHERS, SUPPORTED, merged, normalised
+from recenter_utils.attributes.categories import CANDIDATES, OTHERS, SUPPORTED, in_print, merged, normalised
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model, load_models
@@ -47,7 +47,7 @@ def judged(demo: Path, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     items = items.with_columns(page=pl.col("user_id").replace_strict(pages, return_dtype=pl.Int64))
     answers = simulation.simulate(items, simulation.annotators(TRUTH), seed)
     judgments = answers.with_columns(reason=pl.lit(None, pl.String), rater_kind=pl.lit("simulated"))
-    return consensus(judgments, items, ("annotator-5",)), judgments
+    return consensus(judgments, items, ("simulated-5",)), judgments
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def sorted_by_seed(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory
     merged_attributes, extracted = table(finished_demo, "merged_attributes"), table(finished_demo, "attributes")
     found = []
     for seed in SEEDS:
-        chosen = failures.flagged(*judged(finished_demo, seed), ("annotator-5",))
+        chosen = failures.flagged(*judged(finished_demo, seed), ("simulated-5",))
         cases = failures.cases(chosen, merged_attributes, extracted, table(finished_demo, "conversations"))
         sorting = failures.categorise(cases, load_models()["embedded-plain"], cache=cache, progress=False)
         found.append(sorting.failures)
@@ -115,7 +115,7 @@ def written_on(user: str) -> bool:
 
 
 def test_the_same_cases_are_sorted_in_the_same_way_again(finished_demo: Path, sorted_by_seed: list) -> None:
-    chosen = failures.flagged(*judged(finished_demo, 0), ("annotator-5",))
+    chosen = failures.flagged(*judged(finished_demo, 0), ("simulated-5",))
     again = failures.cases(
         chosen[::-1].sort("item_id"),
         table(finished_demo, "merged_attributes").sample(fraction=1, shuffle=True, seed=3),
@@ -431,6 +431,165 @@ def test_too_small_a_sample_corrects_nothing() -> None:
     assert failure_shares.shares(found, sample, draws=200)["corrected"].is_null().all()
 
 
+def test_checked_cases_are_counted_and_not_answers() -> None:
+    found = sorted_cases(60, 6)
+    once = found.select("item_id", "category", rater=pl.lit("a")).head(failure_shares.FEWEST_CHECKED - 10)
+    twice = pl.concat([once, once.with_columns(rater=pl.lit("b"))])
+    shares = failure_shares.shares(found, twice, draws=200).filter(group=failure_shares.ALL)
+    assert set(shares["n_checked"]) == {len(once)}
+    assert shares["corrected"].is_null().all()
+
+
+def test_a_second_checker_who_agrees_on_some_cases_changes_no_corrected_share() -> None:
+    found = sorted_cases(200, 20)
+    once = found.select("item_id", category=pl.lit(NAMES[2]), rater=pl.lit("a"))[::4]
+    more = pl.concat([once, once.with_columns(rater=pl.lit("b")).head(15)])
+    first, second = (failure_shares.shares(found, sample, draws=200) for sample in (once, more))
+    assert first["corrected"].to_list() == pytest.approx(second["corrected"].to_list(), nan_ok=True)
+
+
+def test_resamples_without_a_checked_case_are_named_in_the_reason() -> None:
+    found = sorted_cases(90, 9)
+    sample = found.filter(pl.col("user_id").is_in(["u1", "u2"])).select("item_id", category=pl.lit(NAMES[1]))
+    sample = sample.with_columns(rater=pl.lit("c"), category=pl.Series([NAMES[i % 3] for i in range(len(sample))]))
+    extra = found.filter(user_id="u3").select("item_id", "category", rater=pl.lit("c"))
+    shares = failure_shares.shares(found, pl.concat([sample, extra]), draws=500).filter(group=failure_shares.ALL)
+    assert shares["corrected"].is_not_null().all()
+    assert shares["reason"].str.contains(r"\d+ of 500 resamples hold no checked case and are left out").all()
+    assert not failure_shares.shares(found, draws=200)["reason"].str.contains("resamples hold").any()
+
+
+# -- claims -----------------------------------------------------------------------------------------------
+
+
+def told(found: pl.DataFrame, sample: pl.DataFrame | None = None, draws: int = 500) -> str:
+    """Return the claim of a study whose table `failures` is `found`."""
+    shares = failure_shares.shares(found, sample, draws)
+    return failure_shares.sentence(shares, found, sample, in_print(shares["category"], True), draws)
+
+
+def by_count(*counts: int) -> pl.DataFrame:
+    """Return cases of 30 users with so many of each candidate, spread evenly."""
+    said = [name for name, count in zip(NAMES, counts, strict=False) for _ in range(count)]
+    return sorted_cases(len(said), 30).with_columns(
+        category=pl.Series(said), user_id=pl.Series([f"u{n % 30}" for n in range(len(said))])
+    )
+
+
+def test_a_claim_says_how_many_flagged_attributes_have_no_category() -> None:
+    found = by_count(80, 40, 10, 7)
+    assert "of the 137 attributes that an annotator did not accept" in told(found)
+    lacking = found.with_columns(category=pl.lit(None, pl.String), item_id=pl.col("item_id") + "x")
+    text = told(pl.concat([found, lacking]))
+    assert "of the 137 (of 274) attributes that an annotator did not accept and the model could sort" in text
+
+
+def test_a_failure_leads_only_if_the_second_is_surely_rarer() -> None:
+    assert told(by_count(120, 30, 10, 10)).startswith("Overgeneralization leads, before missing evidence: ")
+    assert told(by_count(10, 51, 52, 10)).startswith(
+        "Task-context confusion and missing evidence are too close to tell apart: "
+    )
+    one_user = sorted_cases(40, 1)
+    assert told(one_user).startswith("Whether overgeneralization leads or missing evidence cannot be told: ")
+
+
+def test_the_lead_holds_for_as_many_samples_as_its_interval_says() -> None:
+    """Two categories as frequent as each other: one of them is said to lead in few samples."""
+    leads = [" leads, " in told(sorted_cases(200, 25, seed, (0.45, 0.45, 0.05, 0.05)), draws=300) for seed in range(60)]
+    assert sum(leads) <= 9
+
+
+def test_failures_are_ranked_by_the_corrected_share() -> None:
+    """A model that takes every missing evidence for overgeneralisation, and a checker who knows better."""
+    true = by_count(4, 200, 20, 20)
+    found = true.with_columns(pl.col("category").replace("missing_evidence", "overgeneralization"))
+    assert told(found).startswith("Overgeneralization leads")
+    sample = true.select("item_id", "category", rater=pl.lit("c"))[::2]
+    text = told(found, sample)
+    assert text.startswith("Missing evidence leads, before ")
+    assert "corrected by the 122 checked cases" in text
+    first, second = "missing_evidence", "task_context_confusion"
+    shares = failure_shares.shares(found, sample, 500).filter(group=failure_shares.ALL)
+    corrected = dict(shares.select("category", "corrected").iter_rows())
+    gap = failure_shares.gap(found, sample, first, second, 500)
+    assert gap.value == pytest.approx(corrected[first] - corrected[second])
+    assert gap.low < gap.value < gap.high
+
+
+def test_no_failure_found_never_leads_and_others_do_not_either() -> None:
+    text = told(by_count(60, 10, 10, 10, 300))
+    assert text.startswith("Overgeneralization leads")
+    assert "there is no failure" in text
+    only = by_count(0, 0, 0, 0, 50)
+    assert told(only).startswith("No failure is left of a kind of its own")
+    assert told(only.with_columns(category=pl.lit(OTHERS))).startswith("No failure is left of a kind of its own")
+    assert told(by_count(50)).startswith("Overgeneralization is the only failure of a kind of its own: 100.0%")
+
+
+def test_a_sample_that_finds_no_failure_leaves_none_to_lead() -> None:
+    found = by_count(60, 40, 10, 10)
+    sample = found.select("item_id", category=pl.lit(SUPPORTED), rater=pl.lit("c"))
+    assert told(found, sample).startswith("No failure is left of a kind of its own in the 120 attributes")
+
+
+def test_what_the_paper_printed_stands_beside_shares_of_found_failures() -> None:
+    found = by_count(40, 30, 20, 10, 100)
+    shares = failure_shares.shares(found, draws=200)
+    beside = failure_shares.by_category(shares, in_print(shares["category"], True)).select(
+        "category", "share of failures"
+    )
+    assert dict(beside.iter_rows()) == {
+        "Overgeneralization": 0.4, "Missing evidence": 0.3, "Task-context confusion": 0.2,
+        "Attribute not standalone": 0.1, "No failure found": None,
+    }  # fmt: skip
+    assert "Of the 100 in which the model found a failure, 40.0% are overgeneralization; the paper" in told(found)
+
+
+# -- what may be shown ------------------------------------------------------------------------------------
+
+
+def test_a_coined_name_is_on_no_page_of_a_study_that_does_not_publish_text(sort: Callable) -> None:
+    secret = "i said i live in leeds"
+
+    def say(cases: list[dict[str, Any]]) -> str:
+        rows = [(case["case"], secret if case["attribute"] < "a5" else "overgeneralization") for case in cases]
+        return classified(rows, [(secret, "Where the user lives is taken for a trait.")])
+
+    sorting = sort([f"a{n}" for n in range(10)], say)
+    found = sorting.failures
+    assert sorting.proposals().rows() == [(secret, 5, secret.capitalize())]
+    sample = found.select("item_id", category=pl.lit("what they wrote to me"), rater=pl.lit("c"))
+    shares = failure_shares.shares(found, sample, draws=200)
+    for publish in (False, True):
+        titles = in_print(shares["category"], publish)
+        drawn = failure_shares.drawn(shares, titles)
+        tables = [sorting.counts(), failure_shares.by_category(shares, titles)]
+        tables.append(checked.confusion(found, sample, titles))
+        text = str([*drawn["title"], *(frame.rows() + frame.columns for frame in tables)])
+        text += failure_shares.sentence(shares, found, sample, titles, 200)
+        assert [words in text.lower() for words in (secret, "what they wrote to me")] == [publish] * 2
+        assert ("New category 2" in text) is not publish
+
+
+def test_spellings_of_a_proposed_name_are_counted_once(sort: Callable) -> None:
+    names = ["Out of date", "out_of_date", "OUT OF DATE", "attribute not standalone"]
+    sorting = sort(names, lambda cases: classified([(case["case"], names[case["case"] - 1]) for case in cases]))
+    assert sorting.proposals().rows() == [("out of date", 3, "Out of date")]
+    assert sorting.counts().rows()[-1] == ("with a category that the model proposed", 3)
+
+
+def test_checkers_are_not_named_and_simulated_ones_are_told() -> None:
+    found = sorted_cases(30, 6)
+    raters = ["Berta", "Anna", checked.SIMULATED_CHECKER, "Anna"]
+    sample = pl.concat([found.select("item_id", "category", rater=pl.lit(rater)) for rater in raters[:3]])
+    shown = checked.agreement(found, sample)["rater"].unique().sort().to_list()
+    assert shown == ["checker A", "checker B", checked.SIMULATED_CHECKER]
+    assert checked.SIMULATED_CHECKER.startswith("simulated")
+    many = [f"{n:03d}" for n in range(30)]
+    sample = pl.concat([found.select("item_id", "category", rater=pl.lit(rater)).head(3) for rater in many])
+    assert {"checker Z", "checker AD"} < set(checked.agreement(found, sample)["rater"])
+
+
 # -- checked samples --------------------------------------------------------------------------------------
 
 
@@ -473,9 +632,9 @@ def test_two_checkers_may_differ_and_each_is_compared_with_the_model() -> None:
     )
     agreement = checked.agreement(found, sample)
     values = {(rater, name): value for rater, name, _, value, *_ in agreement.iter_rows()}
-    assert values["right", "kappa"] == values["right", "agreement"] == 1
-    assert values["stubborn", "agreement"] == 0
-    confusion = checked.confusion(found, sample)
+    assert values["checker A", "kappa"] == values["checker A", "agreement"] == 1
+    assert values["checker B", "agreement"] == 0
+    confusion = checked.confusion(found, sample, in_print(sample["category"], True))
     assert confusion.drop("checked").sum().sum_horizontal().to_list() == [120]
 
 
@@ -489,13 +648,14 @@ def test_a_study_without_judgments_has_empty_tables_and_a_sentence(finished_demo
     sorting = failures.categorise(cases, load_models()["embedded-plain"])
     shares = failure_shares.shares(sorting.failures)
     assert shares.schema == TABLES["failure_shares"].columns
-    assert "no failure to count" in failure_shares.sentence(shares)
-    nothing = checked.SCHEMA.to_frame()
-    for frame in (failure_shares.examples(sorting.failures, cases), failure_shares.by_category(shares)):
+    nothing, titles = checked.SCHEMA.to_frame(), in_print(shares["category"], True)
+    assert "no failure to count" in failure_shares.sentence(shares, sorting.failures, nothing, titles)
+    for frame in (failures.examples(sorting.failures, cases), failure_shares.by_category(shares, titles)):
         assert frame.is_empty()
+    assert sorting.proposals().is_empty()
     assert checked.agreement(sorting.failures, nothing).is_empty()
-    assert checked.confusion(sorting.failures, nothing).is_empty()
-    figures.failure_shares(failure_shares.drawn(shares))
+    assert checked.confusion(sorting.failures, nothing, titles).is_empty()
+    figures.failure_shares(failure_shares.drawn(shares, titles))
 
 
 def test_the_page_of_a_model_that_answers_nonsense_says_so(demo_copy: Path) -> None:

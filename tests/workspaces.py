@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MADE_BY_RUNS = shutil.ignore_patterns("tables", "cache", "runs", "annotation", ".snakemake", "_build", "__pycache__")
+MADE_BY_RUNS = shutil.ignore_patterns(
+    "tables", "cache", "runs", "models", "annotation", ".snakemake", "_build", "__pycache__"
+)
 
 
 def new_workspace(folder: Path) -> Path:

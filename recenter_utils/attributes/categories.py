@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 
 from recenter_utils.inference.embeddings import MINILM, embed
 
@@ -83,6 +84,22 @@ def titles() -> dict[str, str]:
 def title(name: str) -> str:
     """Return how a category is called in print; a new one by its own words."""
     return titles().get(name, name.replace("_", " ").capitalize())
+
+
+def in_print(names: Iterable[str], publish_text: bool) -> dict[str, str]:
+    """Return how each of `names` is called on a page of a study.
+
+    What a model or a checker calls a category of their own may hold words of a chat. Where a study does not publish
+    those, such a category is *New category 1* and so on, in the order of `names`.
+    """
+    coined = [name for name in dict.fromkeys(names) if name not in titles()]
+    return titles() | {name: title(name) if publish_text else f"New category {n}" for n, name in enumerate(coined, 1)}
+
+
+def ordered(categories: pl.Series) -> list[str]:
+    """Return the candidates and what else there is, the largest first; `others` and what is no failure come last."""
+    counts = {category.name: 0 for category in CANDIDATES} | Counter(categories.to_list())
+    return sorted(counts, key=lambda name: (name == SUPPORTED, name == OTHERS, -counts[name], name))
 
 
 def merged(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import polars as pl
 
-from recenter_utils.attributes.categories import CANDIDATES, OTHERS, SUPPORTED, normalised, title
+from recenter_utils.attributes.categories import CANDIDATES, OTHERS, SUPPORTED, normalised
 from recenter_utils.errors import RecenterError
 from recenter_utils.stats.agreement import pairwise
 
@@ -21,6 +22,8 @@ SCHEMA = pl.Schema({"item_id": pl.String, "category": pl.String, "rater": pl.Str
 SIMULATED_SAMPLE = 100
 #: How rows of a file without the column `rater`, and the simulated checker, are called.
 CHECKER, SIMULATED_CHECKER = "checker", "simulated checker"
+#: What the names of simulated checkers begin with.
+SIMULATED = "simulated"
 
 
 def read(study: Study, failures: pl.DataFrame, attributes: pl.DataFrame) -> pl.DataFrame:
@@ -97,10 +100,12 @@ def simulated(folder: Path, failures: pl.DataFrame, attributes: pl.DataFrame, se
 def agreement(failures: pl.DataFrame, checked: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """Return one row a checker and statistic (`kappa`, `agreement`): how far the model's categories agree with theirs.
 
+    People are `checker A` and so on, by the order of their names, which are not given; who is simulated keeps a name.
     Columns rater, statistic, n (cases that both sorted), value, low, high (an interval over users), reason.
     """
     rows = []
-    for (rater,), part in checked.group_by("rater", maintain_order=True):
+    called = _called(checked["rater"].unique().sort().to_list())
+    for (rater,), part in checked.sort("rater", "item_id").group_by("rater", maintain_order=True):
         both = _beside(failures, part).to_pandas()
         labels = sorted(set(both["model_says"]) | set(both["checker_says"]))
         for statistic in ("agreement", "kappa"):
@@ -108,22 +113,36 @@ def agreement(failures: pl.DataFrame, checked: pl.DataFrame, seed: int = 0) -> p
                 both[["checker_says", "model_says"]], labels, statistic=statistic, clusters=both["user_id"], seed=seed
             ).iloc[0]
             columns = ("n", "value", "low", "high", "reason")
-            rows.append({"rater": rater, "statistic": statistic} | {name: found[name] for name in columns})
+            rows.append({"rater": called[str(rater)], "statistic": statistic} | {name: found[name] for name in columns})
     number: Any = pl.Float64
     schema = {"rater": pl.String, "statistic": pl.String, "n": pl.Int64}
     schema |= dict.fromkeys(("value", "low", "high"), number) | {"reason": pl.String}
     return pl.DataFrame(rows, schema=schema).with_columns(pl.col("value", "low", "high").fill_nan(None))
 
 
-def confusion(failures: pl.DataFrame, checked: pl.DataFrame) -> pl.DataFrame:
-    """Return how often a checker said what (a row) where the model said what (a column); all checkers together."""
+def _called(raters: Sequence[str]) -> dict[str, str]:
+    """Return how each checker is called on a page."""
+    people = [rater for rater in raters if not rater.startswith(SIMULATED)]
+    return {rater: rater for rater in raters} | {rater: f"checker {_letters(n)}" for n, rater in enumerate(people)}
+
+
+def _letters(n: int) -> str:
+    """Return A for 0, Z for 25, AA for 26."""
+    return (_letters(n // 26 - 1) if n > 25 else "") + chr(ord("A") + n % 26)
+
+
+def confusion(failures: pl.DataFrame, checked: pl.DataFrame, titles: Mapping[str, str]) -> pl.DataFrame:
+    """Return how often a checker said what (a row) where the model said what (a column); all checkers together.
+
+    titles: what `categories.in_print` gave of all categories.
+    """
     both = _beside(failures, checked).to_pandas()
     found = set(both["model_says"]) | set(both["checker_says"])
     names = [category.name for category in CANDIDATES if category.name in found]
     names += sorted(found - set(names) - {OTHERS}) + [OTHERS] * (OTHERS in found)
     counts = pd.crosstab(both["checker_says"], both["model_says"]).reindex(index=names, columns=names, fill_value=0)
-    wide = pl.DataFrame({f"model: {title(name)}": counts[name].to_numpy() for name in names})
-    return wide.insert_column(0, pl.Series("checked", [title(name) for name in names], dtype=pl.String))
+    wide = pl.DataFrame({f"model: {titles[name]}": counts[name].to_numpy() for name in names})
+    return wide.insert_column(0, pl.Series("checked", [titles[name] for name in names], dtype=pl.String))
 
 
 def _beside(failures: pl.DataFrame, checked: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from recenter_utils.annotation.annotators import included
-from recenter_utils.attributes.categories import CANDIDATES, merged, normalised, title
+from recenter_utils.attributes.categories import CANDIDATES, merged, normalised, ordered, title
 from recenter_utils.attributes.snippets import snippets
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.run import run, unanswered
@@ -96,9 +96,18 @@ class Sorting:
         rows = [("flagged attributes", len(self.failures)), ("with a category", self.failures["category"].count())]
         rows += [(f"without one: {error}", n) for error, n in sorted(errors.items())]
         rows += [(f"in batches: {what}", n) for what, n in sorted(self.faults.items())]
-        used = Counter(normalised(name) for name in self.failures["proposed"].drop_nulls())
-        rows += [(f"proposed: {name}, now {title(goal)}", used[normalised(name)]) for name, goal in self.new.items()]
+        rows += [("with a category that the model proposed", int(self.proposals()["n"].sum()))]
         return pl.DataFrame(rows, schema={"what": pl.String, "n": pl.Int64}, orient="row")
+
+    def proposals(self) -> pl.DataFrame:
+        """Return the categories that the model proposed, and where they ended up: proposed, n, category.
+
+        A name may hold words of a chat: it is for `report.show_examples`, not for `report.show_table`.
+        """
+        used = Counter(normalised(name) for name in self.failures["proposed"].drop_nulls())
+        rows = [(name.replace("_", " "), used[name], title(goal)) for name, goal in self.new.items()]
+        schema = {"proposed": pl.String, "n": pl.Int64, "category": pl.String}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 class _Asking:
@@ -220,8 +229,36 @@ def _finished(
         }
         for item in items
     ]
-    offered = {category.name for category in CANDIDATES}
-    sorting.new = {name: goals[name] for name in sorted(goals) if normalised(name) not in offered}
+    offered = {normalised(word) for category in CANDIDATES for word in (category.name, category.title)}
+    sorting.new = {normalised(name): goals[name] for name in sorted(goals) if normalised(name) not in offered}
     sorting.failures = pl.DataFrame(rows, schema=columns)
     sorting.unanswered = left
     return sorting
+
+
+def examples(failures: pl.DataFrame, found: pl.DataFrame, each: int = 2, longest: int = 240) -> pl.DataFrame:
+    """Return some cases of each category with their evidence: the beginning of the first turn they rest on.
+
+    found: what `cases` gave. At most one case a user and category, rejected ones first.
+    """
+    cited = pl.element().filter(pl.element().struct.field("cited")).struct.field("content")
+    rows = found.select(
+        "item_id", "attribute", evidence=pl.col("excerpt").list.eval(cited).list.first().str.slice(0, longest)
+    )
+    order = pl.DataFrame({"category": ordered(failures["category"].drop_nulls())}, schema={"category": pl.String})
+    return (
+        order.with_row_index("place")
+        .join(failures, on="category")
+        .join(rows, on="item_id")
+        .sort("place", "judgment", "item_id")
+        .unique(["category", "user_id"], keep="first", maintain_order=True)
+        .group_by("category", maintain_order=True)
+        .head(each)
+        .select(
+            pl.col("category").map_elements(title, return_dtype=pl.String),
+            "attribute",
+            "judgment",
+            "inferred_reason",
+            "evidence",
+        )
+    )

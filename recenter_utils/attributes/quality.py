@@ -1,10 +1,13 @@
 """Attribute quality: how much of what was extracted annotators accept, real against synthetic (§4.2, Figure 2).
 
 All shares are of judgments, as in the paper's figure: each answer of each annotator counts once. Problematic is what
-was not accepted. Intervals are over users.
+was not accepted. Intervals are over users; where every judgment is alike there is none, because users that are drawn
+again cannot show what none of them has.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -47,21 +50,39 @@ def by_group(answers: pl.DataFrame, draws: int = 10_000, seed: int = 0) -> pl.Da
         for label in (*LABELS, PROBLEM):
             hits = part[PROBLEM] if label == PROBLEM else part["label"] == label
             found = cluster_bootstrap(hits, part["user_id"], draws=draws, seed=seed)
+            if counts["n_users"] > 1 and hits.n_unique() == 1:
+                found = _unsure(found, f"{'nothing else' if hits[0] else 'none'} was seen")
             rows.append({"group": name, "kind": kind, "label": label, **counts, **_cells(found)})
     columns = table("attribute_quality").columns
     return pl.DataFrame(rows, schema=columns) if rows else table("attribute_quality").empty()
 
 
 def gap(answers: pl.DataFrame, draws: int = 10_000, seed: int = 0) -> Interval:
-    """Return the problem rate of real sources minus that of synthetic ones, with its interval over users."""
+    """Return the problem rate of real sources minus that of synthetic ones, with its interval over users.
+
+    There is no interval where one of the two rates is 0% or 100%: its part of it would be missing.
+    """
     real = answers["kind"] == "real"
-    return cluster_bootstrap(answers[PROBLEM], answers["user_id"], groups=real, draws=draws, seed=seed)
+    found = cluster_bootstrap(answers[PROBLEM], answers["user_id"], groups=real, draws=draws, seed=seed)
+    for kind, part in answers.group_by("kind", maintain_order=True):
+        if found.low == found.low and part[PROBLEM].n_unique() == 1:
+            seen = "nothing but problems" if part[PROBLEM][0] else "no problem"
+            found = _unsure(found, f"{seen} was seen on {kind[0]} sources")
+    return found
 
 
 def robustness(
-    every: pl.DataFrame, consensus: pl.DataFrame, excluded: tuple[str, ...], draws: int = 10_000, seed: int = 0
+    every: pl.DataFrame,
+    consensus: pl.DataFrame,
+    excluded: tuple[str, ...],
+    names: Mapping[str, str],
+    draws: int = 10_000,
+    seed: int = 0,
 ) -> pl.DataFrame:
-    """Return the gap as other choices would have it, a row each: judged, n, real, synthetic, gap, low, high, reason.
+    """Return the gap as other choices would have it, a row each.
+
+    Columns: judged, judgments (how many count; null where attributes do), attributes, real, synthetic (problem rates),
+    gap, low, high, reason.
 
     The choices are to leave out one annotator, to keep those whom study.yaml excludes, and to count each attribute
     once, by the table `consensus`: problematic where at least half of its annotators did not accept it, or where
@@ -71,16 +92,18 @@ def robustness(
         every: As `described` returns them, the excluded annotators' answers as well.
         consensus: The table.
         excluded: Annotators whom study.yaml excludes.
+        names: What a page calls the annotators: `annotators.page_names`.
         draws: Resamples of users.
         seed: Where they start.
     """
     kept = included(every, excluded)
-    choices = [("by all annotators", kept)]
-    raters = kept["rater"].unique().sort().to_list()
-    choices += [(f"without {rater}", kept.filter(pl.col("rater") != rater)) for rater in raters if len(raters) > 1]
+    choices = [("by the annotators who count", kept)]
+    raters, back = ([name for name in names if name in set(part["rater"])] for part in (kept, every))
+    choices += [
+        (f"without {names[rater]}", kept.filter(pl.col("rater") != rater)) for rater in raters if len(raters) > 1
+    ]
     if len(kept) < len(every):
-        back = sorted(set(every["rater"]) - set(raters))
-        choices.append((f"with {', '.join(back)}", every))
+        choices.append((f"with {', '.join(names[rater] for rater in back if rater not in raters)}", every))
     choices.append(("each attribute once, by at least half of its annotators", consensus))
     if len(modelled := consensus.drop_nulls("dawid_skene")):
         once = modelled.with_columns((pl.col("dawid_skene") != "accepted").alias(PROBLEM))
@@ -90,13 +113,15 @@ def robustness(
         found = gap(part, draws, seed)
         rates = {kind: part.filter(kind=kind)[PROBLEM].mean() for kind in ("real", "synthetic")}
         cells = _cells(found)
-        rows.append({"judged": name, "n": len(part), **rates, "gap": cells.pop("value"), **cells})
+        size = {"judgments": len(part) if "rater" in part.columns else None, "attributes": part["item_id"].n_unique()}
+        rows.append({"judged": name, **size, **rates, "gap": cells.pop("value"), **cells})
+    counts = dict.fromkeys(("judgments", "attributes"), pl.Int64)
     numbers = dict.fromkeys(("real", "synthetic", "gap", "low", "high"), pl.Float64)
-    return pl.DataFrame(rows, schema={"judged": pl.String, "n": pl.Int64, **numbers, "reason": pl.String})
+    return pl.DataFrame(rows, schema={"judged": pl.String, **counts, **numbers, "reason": pl.String})
 
 
-def sentence(shares: pl.DataFrame, difference: Interval) -> str:
-    """Return the table `attribute_quality` and the gap in words."""
+def sentence(shares: pl.DataFrame, difference: Interval, who: str) -> str:
+    """Return the table `attribute_quality` and the gap in words. who: how many judged, as `annotators.who` says it."""
     if shares.is_empty():
         return "Attribute quality is undefined here: no annotator who counts has judged an attribute."
     parts = []
@@ -104,12 +129,16 @@ def sentence(shares: pl.DataFrame, difference: Interval) -> str:
         value, low, high = (NAN if row[name] is None else row[name] for name in ("value", "low", "high"))
         rate = with_interval(Interval(value, low, high, row["reason"] or ""), "{:.1%}")
         parts.append(f"{rate} of judgments on {row['kind']} sources")
-    said = f"Annotators did not accept the attribute in {' and '.join(parts)}"
+    said = f"{who[0].upper()}{who[1:]} did not accept the attribute in {' and '.join(parts)}"
     if difference.value != difference.value:
         return f"{said}; there is no gap to tell, because {difference.reason}."
     points = Interval(100 * difference.value, 100 * difference.low, 100 * difference.high, difference.reason)
     unsure = ", which may as well be none" if points.low <= 0 <= points.high else ""
     return f"{said}: a gap, in points, of {with_interval(points, '{:.1f}')}{unsure}."
+
+
+def _unsure(found: Interval, seen: str) -> Interval:
+    return Interval(found.value, NAN, NAN, f"{seen}: resampling cannot say how rare it is")
 
 
 def _cells(found: Interval) -> dict[str, float | str | None]:

@@ -28,7 +28,7 @@ def failure_shares(shares: pd.DataFrame) -> Figure:
             panel.hlines(at, part["low"], part["high"], color="#222222", lw=1.4)
         panel.set_yticks(np.arange(len(titles)), titles)
         panel.invert_yaxis()
-        panel.set(xlabel="share of flagged attributes (95% interval over users)", xlim=(0, None))
+        panel.set(xlabel="share of the flagged attributes that were sorted (95% interval over users)", xlim=(0, None))
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         panel.grid(axis="y", visible=False)
         if groups:

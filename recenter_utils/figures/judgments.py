@@ -20,7 +20,11 @@ _NARROW = 0.055  # a share whose number would not fit into its part of a bar
 
 
 def annotator_labels(annotators: pd.DataFrame) -> Figure:
-    """Draw which labels each annotator gave, a bar each. Columns of the table `annotators`."""
+    """Draw which labels each annotator gave, a bar each. Columns of the table `annotators`.
+
+    Who answered nothing but check items has no bar.
+    """
+    annotators = annotators[annotators["n_items"] > 0]
     if annotators.empty:
         return _nothing("No answers yet.")
     with plt.rc_context(STYLE):
@@ -46,7 +50,7 @@ def pairwise_agreement(pairs: pd.DataFrame) -> Figure:
 
     Numbers stand in the cells of up to sixteen annotators, intervals of up to eight.
     """
-    raters = sorted({*pairs["rater_a"], *pairs["rater_b"]})
+    raters = list(dict.fromkeys([*pairs["rater_a"], *pairs["rater_b"]]))
     if not raters:
         return _nothing("No two annotators have answered on the same attributes yet.")
     size = len(raters)
@@ -77,7 +81,7 @@ def attribute_quality(shares: pd.DataFrame) -> Figure:
     """Draw accepted, uncertain and rejected by source, a bar each (Figure 2). Columns of the table `attribute_quality`.
 
     Both kinds of source stand first, then single sources where a kind has several. The line on a bar is the interval
-    of what was not accepted.
+    of what was not accepted; without an interval there is none.
     """
     if shares.empty:
         return _nothing("No answers yet.")

@@ -1,0 +1,184 @@
+"""A pair classifier: an encoder fine-tuned on what people said of (text, attribute) pairs (Appendices E and F).
+
+The loss is cross-entropy in which a positive example weighs beta squared and a negative one 1, as a missed positive
+and a false alarm weigh in F-beta. The paper names the weighting and its beta, and no formula: this is our reading.
+No further weight evens out the classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import psutil
+from numpy.typing import ArrayLike, NDArray
+
+from recenter_utils.errors import RecenterError
+from recenter_utils.settings import Verifier
+from recenter_utils.training import card
+from recenter_utils.training import examples as pairs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+#: What decides the trained model besides its examples; the other settings divide the data or come after it.
+DECIDES = ("base", "epochs", "patience", "learning_rate", "batch_size", "max_tokens", "beta")
+
+#: Pairs scored at once.
+BATCH = 32
+
+
+class Classifier:
+    """A trained classifier in its folder. Loaded when it is first asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: dict[str, Any] = card.read(folder)
+
+    @property
+    def name(self) -> str:
+        """How tables and figures call it."""
+        return f"trained {self.record['settings']['base'].rpartition('/')[2]}"
+
+    @property
+    def threshold(self) -> float:
+        """The score from which on a pair counts as positive; chosen on the validation part."""
+        return float(self.record["threshold"])
+
+    @cached_property
+    def _loaded(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+        from recenter_utils.training.encoders import tokenizer_and_model  # on first use: it brings torch along
+
+        return tokenizer_and_model(str(self.folder))
+
+    def scores(self, texts: Sequence[str], attributes: Sequence[str]) -> NDArray[np.float64]:
+        """Return how sure the classifier is that each pair is positive, 0 to 1, in order."""
+        return predict(*self._loaded, texts, attributes, self.record["settings"]["max_tokens"])
+
+
+def fitted(
+    folder: Path, examples: pl.DataFrame, rules: Verifier, seed: int, *, origin: str = "", progress: bool = True
+) -> Classifier:
+    """Return the classifier that these examples, settings and seed give: the stored one, or else trained now.
+
+    Args:
+        folder: Where it is kept, with a card (README.md). Replaced whole or not at all.
+        examples: See `examples.SCHEMA`. The training part is learned from; the validation part decides which epoch
+            is kept (F-beta, ties by average precision) and the threshold; the test part is only measured.
+        rules: How it is trained; see `DECIDES`.
+        seed: The same seed gives the same model on the same machine.
+        origin: Where the labels come from, for the card.
+        progress: Show a bar over the epochs.
+
+    Raises:
+        RecenterError: There is nothing to learn (see `examples.lacking`), or the base cannot be had.
+    """
+    pairs.check(examples)
+    settings = {name: getattr(rules, name) for name in DECIDES}
+    key = _key(examples, settings, seed)
+    if (stored := card.stored_key(folder)) is not None and stored == key:
+        return Classifier(folder)
+    if reason := pairs.lacking(examples):
+        raise RecenterError(f"No classifier can be trained: {reason}.")
+    from recenter_utils.training.encoders import quiet, tokenizer_and_model
+    from recenter_utils.training.fitting import fit
+
+    tokenizer, model, found = fit(examples, settings, seed, progress)
+    partial = _partial(folder)
+    with quiet():
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    record: dict[str, Any] = {"key": key, "settings": settings, "seed": seed, "origin": origin}
+    record |= {"parts": pairs.counts(examples)} | found
+    # Measured on what was stored, so that the card speaks of the model that others load.
+    test = examples.filter(split="test")
+    scores = predict(*tokenizer_and_model(str(partial)), test["text"], test["attribute"], settings["max_tokens"])
+    record["test"] = card.measured(test, scores, record["threshold"], seed)
+    card.write(partial, record)
+    _replace(folder, partial)
+    return Classifier(folder)
+
+
+def predict(
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    texts: Sequence[str] | pl.Series,
+    attributes: Sequence[str] | pl.Series,
+    max_tokens: int,
+) -> NDArray[np.float64]:
+    """Return a model's probability of the positive class for each pair, in order."""
+    import torch
+
+    encoded = pairs.encode(list(texts), list(attributes), tokenizer, max_tokens)
+    order = sorted(range(len(encoded)), key=lambda row: len(encoded[row]["input_ids"]))
+    scores = np.full(len(encoded), np.nan)
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            batch = tokenizer.pad([encoded[row] for row in rows], return_tensors="pt").to(model.device)
+            scores[rows] = model(**batch).logits.float().softmax(-1)[:, 1].cpu().numpy()
+    return scores
+
+
+def best_threshold(positive: ArrayLike, scores: ArrayLike, beta: float) -> tuple[float, float]:
+    """Return the threshold with the highest F-beta, and that F-beta; of equal ones the highest threshold.
+
+    positive: booleans; scores: 0 to 1, a pair counts as positive from the threshold on. Between two scores the
+    threshold lies in the middle. Where the rows lack one of the classes it is .5, and F-beta is NaN.
+    """
+    truth, values = np.asarray(positive, dtype=bool), np.asarray(scores, dtype=float)
+    if truth.all() or not truth.any():
+        return 0.5, float("nan")
+    cuts, place = np.unique(values, return_inverse=True)
+    flagged = np.bincount(place, minlength=len(cuts))[::-1].cumsum()[::-1]
+    caught = np.bincount(place, truth, len(cuts))[::-1].cumsum()[::-1]
+    f_beta = (1 + beta**2) * caught / (flagged + beta**2 * truth.sum())
+    best = len(cuts) - 1 - int(f_beta[::-1].argmax())
+    below = cuts[best - 1] if best else 0.0
+    return float((below + cuts[best]) / 2), float(f_beta[best])
+
+
+def _key(examples: pl.DataFrame, settings: dict[str, Any], seed: int) -> str:
+    base = Path(settings["base"])
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    parts = [
+        pairs.fingerprint(examples),
+        settings,
+        seed,
+        hashlib.blake2b(code, digest_size=12).hexdigest(),
+        # A folder may hold another model tomorrow.
+        [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(base.glob("*"))]
+        if base.is_dir()
+        else [],
+    ]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def _partial(folder: Path) -> Path:
+    """Return a new folder beside `folder`, and remove what killed runs left there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        if not psutil.pid_exists(int(left.suffix[1:])):
+            shutil.rmtree(left, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.partial.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    return partial
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    # A folder cannot be replaced in one step: one that is moved away for a moment is trained again at worst.
+    old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
+    if folder.exists():
+        folder.replace(old)
+    partial.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
