@@ -116,9 +116,11 @@ def annotate(
     per_item: Annotated[
         int | None, typer.Option(min=1, help="Annotators for each item; default: annotation.raters in study.yaml.")
     ] = None,
-    overlap: Annotated[int, typer.Option(min=0, help="The first so many pages go to every annotator.")] = 0,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="The first so many pages go to every annotator.", show_default="none")
+    ] = None,
     cap: Annotated[int | None, typer.Option(min=1, help="Pages that one person may get.")] = None,
-    checks: Annotated[int, typer.Option(min=0, help="Check items to mix in.")] = 0,
+    checks: Annotated[int | None, typer.Option(min=0, help="Check items to mix in.", show_default="none")] = None,
     reclaim_hours: Annotated[
         float | None,
         typer.Option(min=0.01, help="Unfinished pages of who was away for so long may go to somebody else."),
@@ -132,7 +134,8 @@ def annotate(
 ) -> None:
     """Open the judging screens: prints a personal link for each annotator, and serves until Ctrl-C.
 
-    Every answer is saved on this machine at once. The same command again goes on where it stopped.
+    Every answer is saved on this machine at once. The same command again goes on where it stopped,
+    and by the same rules where options are left out.
     """
     from recenter_utils.annotation.conduct import Codes
     from recenter_utils.annotation.serve import annotate as serve
@@ -182,12 +185,15 @@ def import_judgments(
     skip_faulty: Annotated[
         bool, typer.Option("--skip-faulty", help="Import the rows that are right, and report the others.")
     ] = False,
+    pages: Annotated[
+        Path | None, typer.Option(help="The pages that were judged, if they are not the study's own.")
+    ] = None,
 ) -> None:
     """Import judgments that were collected elsewhere: the whole file or nothing; a second time changes nothing."""
     from recenter_utils.annotation.imports import import_file
     from recenter_utils.study import Study
 
-    print(import_file(Study.open(study), task, file, column or [], skip_faulty))
+    print(import_file(Study.open(study), task, file, column or [], skip_faulty, pages))
 
 
 @app.command()

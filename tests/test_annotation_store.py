@@ -278,10 +278,10 @@ def answer(item: str = "user-1/1", rater: str = "zoe", label: str = "accepted", 
 def test_importing_twice_changes_nothing(store: Store) -> None:
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     given = [answer(note="hm", flagged=True, answered_at=at), answer("user-1/2", label="rejected"), answer(rater="yan")]
-    assert store.import_answers(given, "import:1") == {"added": 3, "already": 0, "raters": 2}
+    assert store.import_answers(given, "import:1") == {"added": 3, "already": 0, "different": 0, "raters": 2}
     before, found = rows(store), store.answers()
     for via in ("import:1", "import:2"):
-        assert store.import_answers(given, via) == {"added": 0, "already": 3, "raters": 0}
+        assert store.import_answers(given, via) == {"added": 0, "already": 3, "different": 0, "raters": 0}
     assert rows(store) == before
     first = found.row(by_predicate=(pl.col("rater") == "zoe") & (pl.col("item_id") == "user-1/1"), named=True)
     assert (first["note"], first["flagged"], first["answered_at"], first["via"]) == ("hm", True, at, "import:1")
@@ -342,3 +342,29 @@ def test_whatever_is_clicked_what_holds_is_the_last_click_on_each_item(
         last = {f"user-{page}/{item}": value for page, item, value in said}
         assert dict(store.answers().select("item_id", "label").rows()) == last
         assert sum(page.done for page in saving.progress(store, "anna")) == len(last)
+
+
+def test_an_item_that_a_rerun_drops_leaves_its_page_working_and_the_other_answers_in_place(store: Store) -> None:
+    for item, value in enumerate(("rejected", "uncertain", "accepted"), 1):
+        save(store, "user-1", item, value)
+    pages = quality_pages()
+    pages[0] = pages[0].model_copy(update={"items": pages[0].items[1:]})
+    store.prepare("attribute_quality", pages)
+    assert [answer["label"] for answer in saving.held(store, "anna", "user-1")] == ["uncertain", "accepted"]
+    save(store, "user-1", 1, "accepted")
+    assert [answer["label"] for answer in saving.held(store, "anna", "user-1")] == ["accepted", "accepted"]
+    assert store.answers().height == 3
+
+
+def test_an_imported_preference_is_shown_and_corrected_as_the_screen_asks_it(tmp_path: Path) -> None:
+    store = working(Store(tmp_path / "answers.sqlite"), preference_pages(8), "preference")
+    with store.snapshot() as db:
+        (page,) = db.execute("SELECT page FROM assignments WHERE shown = 'personalised'").fetchone()
+    item = store.page(page).items[0].item_id
+    store.import_answers([{"item_id": item, "rater": "anna", "label": "1"}], "import:x")
+    assert saving.held(store, "anna", page)[0]["label"] == "5"  # A is the personalised one
+    save(store, page, 1, "5")
+    assert store.answers().filter(item_id=item)["via"].to_list() == ["import:x"]
+    save(store, page, 1, "1")
+    corrected = only(store.answers().filter(item_id=item))
+    assert (corrected["label"], corrected["via"], corrected["first_shown"]) == ("5", "app", "personalised")

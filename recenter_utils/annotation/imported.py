@@ -14,10 +14,15 @@ _SHOWN = 3  # rows named for each kind of fault
 
 
 def add_imported(
-    db: sqlite3.Connection, rows: Sequence[Mapping[str, Any]], scale: Scale, via: str, now: int
+    db: sqlite3.Connection,
+    rows: Sequence[Mapping[str, Any]],
+    scale: Scale,
+    via: str,
+    now: int,
+    skip_different: bool = False,
 ) -> dict[str, int]:
     """Add answers within a transaction of the caller's; see `Store.import_answers`."""
-    counts = {"added": 0, "already": 0, "raters": 0}
+    counts = {"added": 0, "already": 0, "different": 0, "raters": 0}
     versions = dict(db.execute("SELECT item, version FROM items").fetchall())
     _refuse("unknown items", [f"'{row['item_id']}'" for row in rows if row["item_id"] not in versions])
     _refuse(
@@ -27,6 +32,9 @@ def add_imported(
     other = []
     for row in rows:
         rater, item, shown, at = row["rater"], row["item_id"], row.get("first_shown"), row.get("answered_at")
+        if holds := _contradicted(_there(db, rater, item, "label", versions[item]), row["label"], scale, via):
+            other.append(f"{rater} on {item} said {holds} before, now {row['label']}")
+            continue
         counts["raters"] += db.execute(
             "INSERT OR IGNORE INTO raters (rater, came_at) VALUES (?, ?)", (rater, now)
         ).rowcount
@@ -37,13 +45,7 @@ def add_imported(
         }
         for kind, value in told.items():
             there = _there(db, rater, item, kind, versions[item])
-            if kind == "label" and there:
-                # What this very file brought in may have been corrected on the screens since; that stays.
-                said = {recoded(old, first, scale) for old, first, source in there if source == via}
-                holds = recoded(there[0][0], there[0][1], scale)
-                counts["already"] += row["label"] in said | {holds}
-                if row["label"] not in said | {holds}:
-                    other.append(f"{rater} on {item} said {holds} before, now {row['label']}")
+            counts["already"] += kind == "label" and bool(there)
             known = there and (kind == "label" or there[0][0] == value or any(source == via for *_, source in there))
             if value is not None and not known:
                 db.execute(
@@ -52,8 +54,20 @@ def add_imported(
                     (rater, item, versions[item], kind, value, shown, at and int(at.timestamp() * 1000), via),
                 )
                 counts["added"] += kind == "label"
-    _refuse("answers that differ from what the same rater said before", other)
+    if not skip_different:
+        _refuse("answers that differ from what the same rater said before", other)
+    counts["different"] = len(other)
     return counts
+
+
+def _contradicted(there: Sequence[tuple[str, str | None, str]], label: str, scale: Scale, via: str) -> str | None:
+    """Return the label that holds, if a row says another; None where it says the same or is new.
+
+    What this very file brought in may have been corrected on the screens since; that stays, and is no contradiction.
+    """
+    said = {recoded(old, first, scale) for old, first, source in there if source == via}
+    holds = recoded(there[0][0], there[0][1], scale) if there else label
+    return None if label in said | {holds} else holds
 
 
 def _there(db: sqlite3.Connection, rater: str, item: str, kind: str, version: str) -> list[tuple[str, str | None, str]]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recenter_utils import provenance
+from recenter_utils.annotation.pages import Page
+from recenter_utils.annotation.simulation import PREFIX
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task, task_pages
 from recenter_utils.errors import RecenterError, nearest
@@ -53,15 +55,25 @@ class Found:
         return "\n".join([*lines, "Correct the file, or leave such rows out with --skip-faulty."])
 
 
-def import_file(study: Study, task: str, path: Path, given: Sequence[str] = (), skip_faulty: bool = False) -> str:
+def import_file(
+    study: Study,
+    task: str,
+    path: Path,
+    given: Sequence[str] = (),
+    skip_faulty: bool = False,
+    pages_file: Path | None = None,
+) -> str:
     """Take a file of judgments into the study's store, and return in words what came of it.
 
     given: `name=column` texts, see `column_map`. skip_faulty: take the rows that are right, and report the others.
+    pages_file: pages of one's own that were judged; default: what the screens show, or the study's own items.
     Raises RecenterError, and imports nothing, where any row is wrong otherwise.
     """
     what = find_task(task)
     store_path = study.answers_path(what.name)
-    pages = task_pages(study, what)
+    # Pages that annotators have in hand stay as they are, with their check items.
+    held = _in_hand(store_path) if pages_file is None else []
+    pages = held or task_pages(study, what, pages_file)
     items = {item.item_id: item.attribute for page in pages for item in page.items}
     found = read(path, column_map(given), what.scale, items)
     if found.faults and not skip_faulty:
@@ -69,17 +81,30 @@ def import_file(study: Study, task: str, path: Path, given: Sequence[str] = (), 
     if not found.answers:
         raise RecenterError(f"{path} holds no answer that can be imported.")
     with Store(store_path) as store:
-        store.prepare(what.name, pages, what.scale.task)
-        counts = store.import_answers(found.answers, f"import:{provenance.file_hash(path)}")
+        if not held:
+            store.prepare(what.name, pages, what.scale.task)
+        counts = store.import_answers(found.answers, f"import:{provenance.file_hash(path)}", skip_faulty)
     said = [f"{counts['added']:,} answers imported, {counts['already']:,} were there already."]
+    if counts["different"]:
+        said.append(f"Left out: {counts['different']:,} that differ from what the same rater said before.")
     if found.faults:
         kinds = [f"{len(rows):,} {kind} ({'; '.join(rows[:_SHOWN])})" for kind, rows in found.faults.items()]
         said.append(f"Left out: {', '.join(kinds)}.")
+    if found.repeated:
+        said.append(f"{found.repeated:,} rows repeat an answer.")
     if found.unanswered:
         said.append(f"{sum(found.unanswered.values()):,} rows have no label.")
     if found.silent:
         said.append(f"No answer at all by: {', '.join(found.silent)}.")
     return " ".join(said)
+
+
+def _in_hand(path: Path) -> list[Page]:
+    """Return the pages that the screens show, if any annotator has been handed one."""
+    if not path.is_file():
+        return []
+    with Store(path) as store:
+        return store.pages() if store.handed_out() else []
 
 
 def column_map(given: Sequence[str]) -> dict[str, str]:
@@ -134,6 +159,12 @@ def _answer(
     fault = found.faults
     if not rater:
         fault["no rater"].append(f"row {row}")
+        return None
+    if rater.lower().startswith(PREFIX):
+        fault[f"people called {PREFIX}..., as only simulated annotators are"].append(f"row {row}: '{rater}'")
+        return None
+    if not rater.isprintable():
+        fault["a rater's name that cannot be printed"].append(f"row {row}: {rater!r}")
         return None
     if not said:
         found.unanswered[rater] += 1
@@ -229,15 +260,14 @@ def _text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as problem:
         raise RecenterError(f"{path} cannot be read: {problem.strerror}.") from None
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
     try:
-        text = data.decode("utf-8-sig")
+        # Spreadsheets write UTF-16 with a mark at its beginning.
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as problem:
         row = data[: problem.start].count(b"\n") + 1
         raise RecenterError(
-            f"{path}, row {row}: the text is not UTF-8 ({data[problem.start : problem.end]!r}); a file of mixed "
-            "encodings cannot be trusted. Save it as UTF-8; nothing was imported."
+            f"{path}, row {row}: the text is not {problem.encoding.upper()} ({data[problem.start : problem.end]!r}); a "
+            "file of mixed encodings cannot be trusted. Save it as UTF-8; nothing was imported."
         ) from None
     if "\0" in text:
         raise RecenterError(f"{path} is not a text file (it holds zero bytes); save it as CSV in UTF-8.")

@@ -10,9 +10,10 @@ import polars as pl
 
 from recenter_utils.annotation import annotators, progress
 from recenter_utils.annotation.judgments import gather, items_of
+from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import TASKS, Task, task_pages
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.scales import ATTRIBUTE_QUALITY, RELEVANCE
 from recenter_utils.stats import agreement
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _DRAWS = 2000  # resamples of the intervals
 _STATISTICS = {
     "mean_kappa": "mean kappa",
-    "krippendorff_alpha": "Krippendorff's alpha",
+    "krippendorff_alpha": "Krippendorff's alpha ({})",
     "percent_agreement": "share of equal answers",
 }
 
@@ -46,21 +47,27 @@ def _begun(study: Study, task: Task) -> bool:
 def _task(study: Study, task: Task) -> Iterator[str]:
     path = study.answers_path(task.name)
     people: dict[str, progress.Progress] = {}
+    pages: list[Page] = []
     if path.is_file():
         with Store(path) as store:
             people = {person.rater: person for person in progress.by_rater(store)}
             pages = store.pages()
-    else:
-        pages = task_pages(study, task)
+    if task.name == ATTRIBUTE_QUALITY.task and study.table_path("merged_attributes").is_file():
+        pages = task_pages(study, task)  # as the analyses see them: the study may have been run again since
     items = items_of(pages)
     found = gather(study, task.name, items)
-    wide = annotators.wide(found.judgments)
+    excluded = study.settings.annotation.excluded
+    counted = annotators.included(found.judgments, excluded)
+    people_answered = "human" in found.judgments["rater_kind"]
+    if people_answered:  # simulated annotators only stand in
+        counted = counted.filter(rater_kind="human")
+    everybody, wide = annotators.wide(found.judgments), annotators.wide(counted)
     users = annotators.users_of(wide, items.select("item_id", user_id="page_id"))
     kinds = dict(found.judgments.select("rater", "rater_kind").unique().iter_rows())
-    answers = wide.notna().sum(axis=1)
+    answers = everybody.notna().sum(axis=1)
     yield (
-        f"{task.name.replace('_', '-')}: {len(items):,} items on {len(pages):,} pages, {len(wide):,} with an answer, "
-        f"{(answers > 1).sum():,} with two or more."
+        f"{task.name.replace('_', '-')}: {len(items):,} items on {len(pages):,} pages, "
+        f"{len(everybody):,} with an answer, {(answers > 1).sum():,} with two or more."
     )
     labels = task.scale.labels
     pairs = agreement.pairwise(wide, labels, clusters=users, draws=_DRAWS) if wide.shape[1] > 1 else None
@@ -72,15 +79,18 @@ def _task(study: Study, task: Task) -> Iterator[str]:
     if pairs is not None:
         order = "nominal" if task.scale is RELEVANCE else "ordinal"
         overall = agreement.overall(wide, labels, measurement=order, clusters=users, draws=_DRAWS)
-        yield _sentence(overall.set_index("statistic"))
+        yield _sentence(overall.set_index("statistic"), order, "people" if people_answered else "simulated annotators")
         checks = {name: (person.checks_passed, person.checks) for name, person in people.items()}
         apart = annotators.standing_apart(wide, pairs, checks) if task.scale is ATTRIBUTE_QUALITY else {}
         yield from (f"Look at {name}: {why}." for name, why in apart.items())
     yield from (f"Left out: {n:,} {why}." for why, n in found.left_out.select("why", "n").iter_rows())
     if simulated := [name for name, kind in kinds.items() if kind == "simulated"]:
         yield f"Simulated, and no people: {', '.join(sorted(simulated))}."
-    if excluded := [name for name in study.settings.annotation.excluded if name in kinds]:
-        yield f"Counted above, but excluded from the analyses by study.yaml: {', '.join(excluded)}."
+    for name in excluded:
+        if name in kinds:
+            yield f"Excluded by study.yaml, and not counted in kappa and agreement: {name}."
+        elif kinds:
+            yield f"study.yaml excludes '{name}', who has no answers here.{nearest(name, kinds)}"
 
 
 def _row(
@@ -92,7 +102,8 @@ def _row(
     labels: Sequence[str],
 ) -> list[str]:
     mine = judgments.filter(rater=name)
-    state = person.state if person else "simulated" if kinds.get(name) == "simulated" else ""
+    state = person.state if person and (person.pages or not len(mine)) else "imported"
+    state = "simulated" if kinds.get(name) == "simulated" else state
     asked = f" of {person.items - person.checks:,}" if person and person.items else ""
     shares = [f"{mine['label'].eq(label).sum() / len(mine):.0%}" if len(mine) else "–" for label in labels]
     kappa = annotators.mean_kappa(pairs, name) if pairs is not None and len(mine) else None
@@ -118,9 +129,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _sentence(overall: pd.DataFrame) -> str:
-    parts = [f"{words} {_with_interval(dict(overall.loc[name]))}" for name, words in _STATISTICS.items()]
-    return f"Agreement so far on {int(overall['n_items'].iloc[0]):,} items: {', '.join(parts)}."
+def _sentence(overall: pd.DataFrame, order: str, among: str) -> str:
+    parts = [f"{words.format(order)} {_with_interval(dict(overall.loc[name]))}" for name, words in _STATISTICS.items()]
+    return f"Agreement so far among {among} on {int(overall['n_items'].iloc[0]):,} items: {', '.join(parts)}."
 
 
 def _with_interval(row: Mapping[Any, Any]) -> str:

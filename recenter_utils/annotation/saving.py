@@ -8,6 +8,7 @@ from typing import Any
 
 from recenter_utils.annotation import raters
 from recenter_utils.annotation.refusals import Refusal
+from recenter_utils.annotation.schema import recoded
 from recenter_utils.annotation.store import Store
 
 KINDS = ("label", "flag", "note")
@@ -101,15 +102,24 @@ def open_page(store: Store, rater: str, place: int) -> tuple[str, str | None]:
 
 
 def held(store: Store, rater: str, page_id: str) -> list[dict[str, Any]]:
-    """Return {label, flagged, note} for each item of a page, in order: what holds for its wording as it is now."""
+    """Return {label, flagged, note} for each item of a page, in order: what holds for its wording as it is now.
+
+    A preference is given as this annotator's screen asks it, A to B, wherever the answer came from.
+    """
     with store.transaction() as db:
-        items = [row[0] for row in db.execute("SELECT item FROM items WHERE page = ? ORDER BY place", (page_id,))]
+        items = [
+            row[0] for row in db.execute("SELECT item FROM items WHERE page = ? AND current ORDER BY place", (page_id,))
+        ]
+        shown = db.execute("SELECT shown FROM assignments WHERE page = ? AND rater = ?", (page_id, rater)).fetchone()
         rows = db.execute(
-            "SELECT s.item, s.kind, s.value FROM answers s JOIN items i ON i.item = s.item AND i.version = s.version"
-            " WHERE i.page = ? AND s.rater = ? ORDER BY s.answer",
+            "SELECT s.item, s.kind, s.value, s.first_shown FROM answers s JOIN items i ON i.item = s.item AND"
+            " i.version = s.version WHERE i.page = ? AND s.rater = ? ORDER BY s.answer",
             (page_id, rater),
         ).fetchall()
-    newest = {(item, kind): value for item, kind, value in rows}
+    newest: dict[tuple[str, str], str] = {}
+    for item, kind, value, first in rows:
+        seen = _as_shown(store, value, first, shown[0] if shown else None) if kind == "label" else value
+        newest[item, kind] = seen
     return [
         {
             "label": newest.get((item, "label")),
@@ -118,6 +128,11 @@ def held(store: Store, rater: str, page_id: str) -> list[dict[str, Any]]:
         }
         for item in items
     ]
+
+
+def _as_shown(store: Store, value: str, first: str | None, shown: str | None) -> str:
+    """Return a label that was given with one order of the responses as it reads in another."""
+    return recoded(recoded(value, first, store.scale), shown, store.scale)
 
 
 def save(store: Store, rater: str, place: int, item: int, shown_stamp: str, kind: str, value: str) -> Saved:
@@ -151,11 +166,12 @@ def save(store: Store, rater: str, place: int, item: int, shown_stamp: str, kind
         if found is None:
             raise Refusal(404, "There is no such item", "This page has no item of that number.")
         before = db.execute(
-            "SELECT answer, value FROM answers WHERE rater = ? AND item = ? AND kind = ? AND version = ?"
+            "SELECT answer, value, first_shown FROM answers WHERE rater = ? AND item = ? AND kind = ? AND version = ?"
             " ORDER BY answer DESC LIMIT 1",
             (rater, found[0], kind, found[1]),
         ).fetchone()
-        if before and before[1] == value:
+        same = before and (_as_shown(store, before[1], before[2], first_shown) if kind == "label" else before[1])
+        if same == value:
             number = before[0]
         else:
             number = db.execute(

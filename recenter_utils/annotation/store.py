@@ -179,6 +179,11 @@ class Store:
         with self._lock:
             return _parsed(self._db.execute("SELECT content FROM pages WHERE page = ?", (page_id,)).fetchone()[0])
 
+    def handed_out(self) -> bool:
+        """Return whether any annotator has been handed a page."""
+        with self._sentences(), self._lock:
+            return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM assignments)").fetchone()[0])
+
     def pages(self) -> list[Page]:
         """Return all that is judged now, in order."""
         with self._sentences(), self._lock:
@@ -206,20 +211,23 @@ class Store:
             rows.append((*about, label, note, bool(flagged), first, seconds, when, allowed, bool(released), via))
         return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
 
-    def import_answers(self, rows: Sequence[Mapping[str, Any]], via: str) -> dict[str, int]:
+    def import_answers(
+        self, rows: Sequence[Mapping[str, Any]], via: str, skip_different: bool = False
+    ) -> dict[str, int]:
         """Take in answers that were given elsewhere, all of them or none; the same again changes nothing.
 
         Args:
             rows: Each with item_id, rater and label (a preference recoded, 1 generic to 5 personalised), and if known
                 note, flagged, answered_at (a datetime with its zone) and first_shown.
             via: What they come from, such as `import:` and a hash of the file.
+            skip_different: Leave out rows that differ from what the same rater said before, instead of refusing all.
 
-        Returns the counts `added` (labels), `already` (labels that were there) and `raters` (new ones). Raises
-        RecenterError, with the first rows, on unknown items, on labels outside the scale, and where a rater has said
-        something else on an item already.
+        Returns the counts `added` (labels), `already` (labels that were there), `different` (left out) and `raters`
+        (new ones). Raises RecenterError, with the first rows, on unknown items, on labels outside the scale, and where
+        a rater has said something else on an item already.
         """
         with self._sentences(), self.transaction() as db:
-            return add_imported(db, rows, self.scale, via, self.now())
+            return add_imported(db, rows, self.scale, via, self.now(), skip_different)
 
     # -- faults -------------------------------------------------------------------------------------------
 
