@@ -28,7 +28,7 @@ def demo_items() -> pl.DataFrame:
     )
 
 
-def simulate(items: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return judgments of the demo's annotators in the columns of the codebook."""
-    found = simulation.simulate(items, DEMO, seed).with_columns(rater_kind=pl.lit("simulated"))
+def simulate(items: pl.DataFrame, seed: int, who: simulation.Annotators = DEMO) -> pl.DataFrame:
+    """Return judgments of the demo's annotators, or of others, in the columns of the codebook."""
+    found = simulation.simulate(items, who, seed).with_columns(rater_kind=pl.lit("simulated"))
     return judgments._as_judgments(found, "attribute_quality")

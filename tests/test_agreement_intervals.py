@@ -162,6 +162,50 @@ def test_a_pair_that_meets_in_one_cluster_has_no_interval():
     assert found.loc[("a", "b"), "reason"] is None
 
 
+def test_pairs_that_share_few_items_do_not_count_in_a_mean():
+    wide, clusters = panel(12, missing=0)
+    without = overall(wide, LABELS, clusters=clusters, draws=DRAWS).set_index("statistic").loc["mean_kappa"]
+    guest = wide.assign(guest=np.where(np.arange(len(wide)) < 5, 3 - wide["a"], np.nan))
+    found = overall(guest, LABELS, clusters=clusters, draws=DRAWS).set_index("statistic").loc["mean_kappa"]
+    assert tuple(found[["value", "low", "high"]]) == pytest.approx(tuple(without[["value", "low", "high"]]))
+    assert found["reason"] == "4 of 10 pairs share fewer than 20 items and are left out"
+    every = overall(guest, LABELS, clusters=clusters, draws=DRAWS, least_shared=1).set_index("statistic")
+    assert every["value"]["mean_kappa"] < without["value"]
+
+
+def test_where_no_pair_shares_enough_all_count_and_that_is_said():
+    wide, clusters = panel(13, items=15, missing=0)
+    found = overall(wide, LABELS, clusters=clusters, draws=0).set_index("statistic").loc["mean_kappa"]
+    assert found["value"] == pytest.approx(pairwise(wide, LABELS, draws=0)["value"].mean())
+    assert found["reason"] == "no pair shares 20 items, so all count"
+
+
+def crowd(seed: int, users: int = 77, each: int = 8, raters: int = 12):
+    """Three of twelve raters a user, whose attributes are misread more often for some users; and the kappa of this."""
+    rng = np.random.default_rng(seed)
+    flips = np.array([0.1, 0.3])
+    truth = rng.random((users, each, 1)) < 0.3
+    answers = truth ^ (rng.random((users, each, raters)) < rng.choice(flips, size=(users, 1, 1)))
+    asked = rng.random((users, 1, raters)).argsort(axis=2).argsort(axis=2) < 3
+    codes = np.where(np.broadcast_to(asked, answers.shape), answers, np.nan).reshape(users * each, raters)
+    yes = (0.3 * (1 - flips) + 0.7 * flips).mean()
+    chance = yes**2 + (1 - yes) ** 2
+    kappa = (((1 - flips) ** 2 + flips**2).mean() - chance) / (1 - chance)
+    return pd.DataFrame(codes, columns=[f"r{n}" for n in range(raters)]), np.repeat(np.arange(users), each), kappa
+
+
+def test_a_crowd_of_whom_three_judge_a_user_has_an_interval_that_covers_the_truth():
+    covered = []
+    for seed in range(60):
+        wide, users, kappa = crowd(seed)
+        row = overall(wide, [0, 1], clusters=users, draws=300, seed=seed).set_index("statistic").loc["mean_kappa"]
+        assert row["low"] < row["value"] < row["high"]
+        covered.append(row["low"] <= kappa <= row["high"])
+    assert "share fewer than 20 items" in row["reason"]
+    assert "resamples lack some of the pairs" in row["reason"]
+    assert np.mean(covered) >= 0.85
+
+
 def test_resamples_without_a_value_are_left_out_and_counted():
     wide = pd.DataFrame({"a": ["x", "y", "x"], "b": ["x", "y", "y"]})
     row = pairwise(wide, ["x", "y"], clusters=["p", "q", "q"], draws=800).iloc[0]

@@ -13,7 +13,9 @@ from recenter_utils.attributes import quality
 from recenter_utils.stats.resampling import Interval
 from tests.annotated import DEMO, demo_items, simulate
 
-EXCLUDED = ("annotator-5",)
+EXCLUDED = ("simulated-5",)
+NAMES = {name: name for name in DEMO.annotators}
+WHO = "4 simulated annotators"
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def test_a_gap_as_large_as_the_papers_is_told_from_none(judged: tuple[pl.DataFra
     kept = annotators.included(judged[0], EXCLUDED)
     gap = quality.gap(kept, 2000, 1)
     assert gap.low > 0.05
-    assert "none" not in quality.sentence(quality.by_group(kept, 200), gap)
-    assert "may as well be none" in quality.sentence(quality.by_group(kept, 200), Interval(0.01, -0.1, 0.1))
+    assert "none" not in quality.sentence(quality.by_group(kept, 200), gap, WHO)
+    assert "may as well be none" in quality.sentence(quality.by_group(kept, 200), Interval(0.01, -0.1, 0.1), WHO)
 
 
 def test_shares_are_those_of_the_judgments(judged: tuple[pl.DataFrame, pl.DataFrame]) -> None:
@@ -90,11 +92,14 @@ def test_shares_are_those_of_the_judgments(judged: tuple[pl.DataFrame, pl.DataFr
 
 def test_other_choices_are_those_that_their_names_say(judged: tuple[pl.DataFrame, pl.DataFrame]) -> None:
     every, together = judged
-    found = {row["judged"]: row for row in quality.robustness(every, together, EXCLUDED, 200).to_dicts()}
+    found = {row["judged"]: row for row in quality.robustness(every, together, EXCLUDED, NAMES, 200).to_dicts()}
     assert len(found) == 8
-    assert found["with annotator-5"]["n"] == len(every)
-    assert found["without annotator-2"]["n"] == (~every["rater"].is_in(["annotator-2", "annotator-5"])).sum()
-    assert found["each attribute once, by Dawid-Skene"]["n"] == len(together)
+    assert found["with simulated-5"]["judgments"] == len(every)
+    assert found["without simulated-2"]["judgments"] == (~every["rater"].is_in(["simulated-2", "simulated-5"])).sum()
+    once = found["each attribute once, by Dawid-Skene"]
+    assert (once["judgments"], once["attributes"]) == (None, len(together))
+    counting = found["by the annotators who count"]
+    assert (counting["judgments"], counting["attributes"]) == (len(annotators.included(every, EXCLUDED)), len(together))
     for row in found.values():
         assert row["gap"] == pytest.approx(row["real"] - row["synthetic"])
 
@@ -103,8 +108,8 @@ def test_a_study_of_one_kind_has_shares_and_no_gap(judged: tuple[pl.DataFrame, p
     every, together = (table.filter(kind="real") for table in judged)
     gap = quality.gap(every, 200)
     assert np.isnan(gap.value)
-    assert "because one of the two groups is empty" in quality.sentence(quality.by_group(every, 200), gap)
-    rows = quality.robustness(every, together, EXCLUDED, 200)
+    assert "because one of the two groups is empty" in quality.sentence(quality.by_group(every, 200), gap, WHO)
+    rows = quality.robustness(every, together, EXCLUDED, NAMES, 200)
     assert rows["gap"].null_count() == len(rows)
     assert rows["reason"].null_count() == 0
 
@@ -113,8 +118,8 @@ def test_a_study_without_answers_is_undefined_and_does_not_fail(judged: tuple[pl
     every, together = (table.clear() for table in judged)
     shares = quality.by_group(every)
     assert shares.equals(tables.table("attribute_quality").empty())
-    assert "undefined" in quality.sentence(shares, quality.gap(every))
-    assert quality.robustness(every, together, ())["gap"].to_list() == [None, None]
+    assert "undefined" in quality.sentence(shares, quality.gap(every), "nobody")
+    assert quality.robustness(every, together, (), {})["gap"].to_list() == [None, None]
 
 
 def test_figures_draw_whatever_there_is(judged: tuple[pl.DataFrame, pl.DataFrame]) -> None:
@@ -125,3 +130,53 @@ def test_figures_draw_whatever_there_is(judged: tuple[pl.DataFrame, pl.DataFrame
         assert len(drawn.axes[0].get_yticklabels()) == bars
     empty = figures.attribute_quality(shares.clear().to_pandas())
     assert [text.get_text() for text in empty.axes[0].texts] == ["No answers yet."]
+
+
+def alike(real: str, synthetic: str) -> pl.DataFrame:
+    """Return judgments of five users a kind, all of them with one label."""
+    rows = [
+        (f"{kind}{n}", f"{kind}{n}#{m}", "ann", "human", label, kind, kind, label != "accepted")
+        for kind, label in (("real", real), ("synthetic", synthetic))
+        for n in range(5)
+        for m in range(4)
+    ]
+    columns = ["user_id", "item_id", "rater", "rater_kind", "label", "source", "kind", "problematic"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def test_none_and_all_have_no_interval_that_would_look_certain() -> None:
+    answers = alike("rejected", "accepted")
+    shares = tables.check("attribute_quality", quality.by_group(answers, 200))
+    assert set(shares["value"]) == {0.0, 1.0}
+    assert shares["low"].null_count() == shares["high"].null_count() == len(shares)
+    assert set(shares["reason"]) == {
+        "none was seen: resampling cannot say how rare it is",
+        "nothing else was seen: resampling cannot say how rare it is",
+    }
+    gap = quality.gap(answers, 200)
+    assert gap.value == 1
+    assert np.isnan([gap.low, gap.high]).all()
+    assert gap.reason.startswith("nothing but problems was seen on real sources: resampling cannot say")
+    assert "no interval" in quality.sentence(shares, gap, "1 person")
+    bars = figures.attribute_quality(shares.to_pandas()).axes[0]
+    (lines,) = bars.collections
+    assert all(np.isnan(path.vertices).any() for path in lines.get_paths())
+
+
+def test_a_gap_from_a_rate_of_nothing_has_no_interval_either() -> None:
+    mixed = alike("rejected", "accepted").with_columns(
+        problematic=pl.when(kind="real").then(pl.col("item_id").str.ends_with("#1")).otherwise("problematic")
+    )
+    gap = quality.gap(mixed, 200)
+    assert gap.value == pytest.approx(0.25)
+    assert np.isnan(gap.low)
+    assert gap.reason.startswith("no problem was seen on synthetic sources")
+
+
+def test_other_choices_call_people_as_the_page_does() -> None:
+    said = pl.concat([alike("rejected", "accepted").with_columns(rater=pl.lit(who)) for who in ("anna@x.org", "ben")])
+    names = {"anna@x.org": "annotator A", "ben": "annotator B", "checks-only": "annotator C"}
+    once = said.unique("item_id").with_columns(dawid_skene=pl.lit(None, pl.String))
+    found = quality.robustness(said, once, ("ben",), names, 50)["judged"].to_list()
+    assert found[:2] == ["by the annotators who count", "with annotator B"]
+    assert "without annotator A" in quality.robustness(said, once, (), names, 50)["judged"].to_list()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import itertools
+import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -9,10 +13,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recenter_utils import tables
-from recenter_utils.annotation import judgments
-from recenter_utils.annotation.judgments import GONE, NO_TRUTH, REWORDED, TAKEN_BACK, gather, items_of
+from recenter_utils.annotation import imports, judgments, quality_pages, simulation
+from recenter_utils.annotation.judgments import GONE, REWORDED, TAKEN_BACK, gather, items_of
 from recenter_utils.annotation.pages import Conversation, Item, Page, Turn
 from recenter_utils.annotation.store import Store
+from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.study import Study
 from tests.workspaces import ROOT, add_study, recenter
 
@@ -108,16 +113,51 @@ def test_answers_to_check_items_stand_apart_and_are_scored(own: Study) -> None:
     assert why(found) == {}
 
 
+def test_check_items_count_as_they_are_now_and_on_pages_that_were_kept(own: Study) -> None:
+    pages = [page("u", "Has a dog.", check=True), page("v", "Sings.", check=True)]
+    answer(own, pages, *((who, f"check:{name}", "accepted") for who in ("ann", "ben") for name in "uv"))
+    items = items_of(pages)
+    assert len(gather(own, TASK, items).checks) == 4
+    with Store(own.answers_path(TASK)) as store, store.transaction() as db:
+        db.execute(
+            "INSERT INTO assignments (page, rater, place, assigned_at, released_at) VALUES ('u', 'ann', 1, 1, 2)"
+        )
+    assert gather(own, TASK, items).checks.select("rater", "item_id").rows() == [
+        ("ann", "check:v"), ("ben", "check:u"), ("ben", "check:v"),
+    ]  # fmt: skip
+    other = pages[1].model_copy(
+        update={"items": tuple(item.model_copy(update={"attribute": "Rows."}) for item in pages[1].items)}
+    )
+    with Store(own.answers_path(TASK)) as store:
+        store.prepare(TASK, [pages[0], other])
+    assert gather(own, TASK, items).checks.select("rater", "item_id").rows() == [("ben", "check:u")]
+    with Store(own.answers_path(TASK)) as store:
+        store.prepare(TASK, [page("u", "Has a dog."), other])
+    assert gather(own, TASK, items).checks.is_empty()
+
+
 def test_simulated_annotators_are_never_called_human(simulated: Study) -> None:
     pages = [page("u", "Has a dog.", "Walks.", "Sings.")]
     found = gather(simulated, TASK, items_of(pages))
     assert set(found.judgments["rater_kind"]) == {"simulated"}
     assert found.made_by == "simulated"
     assert set(found.judgments["item_id"]) == {"u#0", "u#1"}
-    assert why(found) == {NO_TRUTH: (1, [])}
 
 
-def test_people_and_simulated_annotators_stand_side_by_side_even_under_one_name(simulated: Study) -> None:
+def test_an_attribute_without_planted_truth_is_no_answer_that_was_left_out(simulated: Study) -> None:
+    pages = [page("u", "Has a dog.", "Walks.", "Sings.")]
+    found = gather(simulated, TASK, items_of(pages))
+    assert why(found) == {}
+    assert found.words == (
+        "0 answers do not count; they stay where they were given. "
+        "Simulated annotators skip 1 attributes for which no truth is planted."
+    )
+    answer(simulated, pages, ("ann", "u#0", "rejected"))
+    found = gather(simulated, TASK, items_of([page("u", "Has a cat.", "Walks.")]))
+    assert found.words.startswith("1 answer does not count;")
+
+
+def test_people_and_simulated_annotators_stand_side_by_side(simulated: Study) -> None:
     pages = [page("u", "Has a dog.", "Walks.")]
     alone = gather(simulated, TASK, items_of(pages)).judgments
     answer(simulated, pages, ("annotator-1", "u#0", "rejected"))
@@ -125,8 +165,68 @@ def test_people_and_simulated_annotators_stand_side_by_side_even_under_one_name(
     tables.check("quality_judgments", found.judgments)
     assert found.made_by == "simulated+human"
     assert found.judgments.filter(rater="annotator-1").select("rater_kind", "label").rows() == [("human", "rejected")]
-    renamed = found.judgments.filter(rater="annotator-1 (simulated)")
-    assert renamed["label"].to_list() == alone.filter(rater="annotator-1")["label"].to_list()
+    assert_frame_equal(found.judgments.filter(rater_kind="simulated"), alone)
+    assert alone["rater"].str.starts_with(simulation.PREFIX).all()
+
+
+@pytest.fixture(scope="module")
+def with_people(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with two people beside its simulated annotators, where nothing may be published; pages 05 and 06 run."""
+    root = tmp_path_factory.mktemp("people") / "workspace"
+    shutil.copytree(finished_demo, root, copy_function=shutil.copy2)
+    file = root / "data" / "demo" / "study.yaml"
+    text = file.read_text().replace("publish_text: true", "publish_text: false")
+    file.write_text(text.replace("[simulated-5]", "[simulated-5, simulated-55, ana@example.org]"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECENTER_ROOT", str(root))
+        demo = Study.open("demo")
+        pages = quality_pages.study_pages(demo)
+        said = [
+            (who, item.item_id, label)
+            for page, label in zip(pages, itertools.cycle(["accepted", "rejected"]))
+            for item in page.items
+            for who in ("anna@example.org", "5f3c0ffee")
+        ]
+        answer(demo, pages, *said)
+        done = recenter(root, "run", "demo", "--only", "06")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return root / "data" / "demo"
+
+
+@pytest.mark.slow
+def test_no_name_of_a_person_is_on_a_page(with_people: Path) -> None:
+    for name in ("05-judgments", "06-attribute-quality"):
+        text = (with_people / "runs" / f"{name}.ipynb").read_text()
+        assert "anna@example.org" not in text
+        assert "5f3c0ffee" not in text
+        assert "annotator B" in text
+        assert "simulated-1" in text
+    raters = pl.read_parquet(with_people / "tables" / "annotators.parquet")["rater"].to_list()
+    assert raters[:3] == ["5f3c0ffee", "anna@example.org", "simulated-1"]
+
+
+@pytest.mark.slow
+def test_pages_say_how_many_people_and_how_many_simulated_annotators_count(with_people: Path) -> None:
+    for name in ("05-judgments", "06-attribute-quality"):
+        assert "2 people and 4 simulated annotators" in (with_people / "runs" / f"{name}.ipynb").read_text()
+
+
+@pytest.mark.slow
+def test_the_page_says_which_excluded_name_has_no_answers(with_people: Path) -> None:
+    executed = json.loads((with_people / "runs" / "05-judgments.ipynb").read_text())
+    # The record of the run holds the settings; the book leaves it out.
+    text = html.unescape(json.dumps(executed["cells"]))
+    assert "ana@example.org" not in text
+    assert "In annotation.excluded, 'simulated-55' has no answers here. Did you mean simulated-5?" in text
+    assert "In annotation.excluded, name 3 has no answers here. Did you mean annotator B?" in text
+    assert "Krippendorff's alpha (ordinal)" in text
+
+
+def test_a_file_may_not_call_a_person_as_simulated_annotators_are_called(tmp_path: Path) -> None:
+    (tmp_path / "answers.csv").write_text("item,rater,label\nu#0,Simulated-1,accepted\nu#0,ann,accepted\n")
+    found = imports.read(tmp_path / "answers.csv", imports.column_map([]), ATTRIBUTE_QUALITY, {"u#0": "Has a dog."})
+    assert [answer["rater"] for answer in found.answers] == ["ann"]
+    assert found.faults == {"people called simulated-..., as only simulated annotators are": ["row 2: 'Simulated-1'"]}
 
 
 def test_progress_counts_attributes_by_their_answers() -> None:

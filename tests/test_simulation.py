@@ -18,6 +18,7 @@ from tests.workspaces import ROOT
 LABELS = ATTRIBUTE_QUALITY.labels
 TRUTH = ROOT / "data" / "demo" / "truth"
 DEMO = simulation.annotators(TRUTH)
+MATRIX = json.dumps(DEMO.annotators["simulated-1"].answers)
 
 
 def items(count: int, pages: int = 20) -> pl.DataFrame:
@@ -61,8 +62,8 @@ def test_no_answer_depends_on_other_items_or_other_annotators() -> None:
     every = simulation.simulate(known, DEMO, 7).select("item_id", "rater", "label", "flagged", "seconds")
     fewer = simulation.simulate(known[::3], DEMO, 7).select(every.columns)
     assert_frame_equal(fewer, every.filter(pl.col("item_id").is_in(known[::3]["item_id"].implode())))
-    alone = DEMO.model_copy(update={"annotators": {"annotator-2": DEMO.annotators["annotator-2"]}})
-    assert_frame_equal(simulation.simulate(known, alone, 7).select(every.columns), every.filter(rater="annotator-2"))
+    alone = DEMO.model_copy(update={"annotators": {"simulated-2": DEMO.annotators["simulated-2"]}})
+    assert_frame_equal(simulation.simulate(known, alone, 7).select(every.columns), every.filter(rater="simulated-2"))
     other = simulation.simulate(known, DEMO, 8).select(every.columns)
     assert (other["label"] != every["label"]).any()
 
@@ -71,7 +72,7 @@ def test_those_of_the_pilot_judge_its_pages_alone() -> None:
     known = items(100, pages=20)
     found = simulation.simulate(known, DEMO, 1).join(known.select("item_id", "page"), on="item_id")
     last = dict(found.group_by("rater").agg(pl.col("page").max()).iter_rows())
-    assert last == {"annotator-1": 19, "annotator-2": 19, "annotator-3": 19, "annotator-4": 9, "annotator-5": 9}
+    assert last == {"simulated-1": 19, "simulated-2": 19, "simulated-3": 19, "simulated-4": 9, "simulated-5": 9}
 
 
 def test_each_annotator_works_page_by_page_from_the_start_on() -> None:
@@ -102,10 +103,10 @@ def test_the_demos_three_annotators_agree_about_as_far_as_the_papers_did() -> No
         chance = joint.sum(axis=1) @ joint.sum(axis=0)
         return float((np.trace(joint) - chance) / (1 - chance))
 
-    pairs = [("annotator-1", "annotator-2"), ("annotator-1", "annotator-3"), ("annotator-2", "annotator-3")]
+    pairs = [("simulated-1", "simulated-2"), ("simulated-1", "simulated-3"), ("simulated-2", "simulated-3")]
     assert all(0.28 < kappa(*pair) < 0.42 for pair in pairs)
-    assert all(kappa(f"annotator-{n}", "annotator-5") < 0.1 for n in range(1, 5))
-    assert prior @ rows["annotator-5"][:, LABELS.index("accepted")] > 0.85
+    assert all(kappa(f"simulated-{n}", "simulated-5") < 0.1 for n in range(1, 5))
+    assert prior @ rows["simulated-5"][:, LABELS.index("accepted")] > 0.85
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,7 @@ def test_the_demos_three_annotators_agree_about_as_far_as_the_papers_did() -> No
         ("annotators: {a: {answers: {accepted: {accepted: 1.0}}}}", "annotators.a: .*answers"),
         ("annotators: {a: {answers: {}, speed: 1}}", "annotators.a.speed"),
         ("annotators: {}", "annotators: "),
+        (f"annotators: {{anna: {{answers: {MATRIX}}}}}", "annotators: .*'anna' must be called simulated-anna"),
         ("annotators: [", "not readable YAML"),
     ],
 )

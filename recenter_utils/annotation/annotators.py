@@ -1,40 +1,44 @@
 """What speaks for and against each annotator's work: label distribution, agreement, reliability, check items (§4.1).
 
 The paper looks at label distributions and pairwise agreement, and has an author inspect whoever stands apart. Here a
-stated rule says who that is (`standing_apart`). It excludes nobody: study.yaml does, once somebody has looked.
+stated rule says who that is (`outliers`). It excludes nobody: study.yaml does, once somebody has looked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
-from recenter_utils.annotation.judgments import SIMULATED_SUFFIX
+from recenter_utils.annotation.outliers import compared, standing_apart
+from recenter_utils.annotation.simulation import PREFIX
+from recenter_utils.errors import nearest
 from recenter_utils.report import with_interval
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.stats import agreement, reliability
+from recenter_utils.stats.agreement import LEAST_SHARED
 from recenter_utils.stats.resampling import Interval
 from recenter_utils.tables import table
 
 LABELS = ATTRIBUTE_QUALITY.labels
 
-#: The rule of `standing_apart`, as a page states it.
-RULE = (
-    "An annotator stands apart whose answers to the attributes shared with another annotator fall on the labels in "
-    "other proportions, by 20 points or more at the median of the other annotators, where chance exchanges of answers "
-    "make that in less than 1% of cases; or whose median kappa with the others is less than half of what theirs is, "
-    "with most of its intervals below that; or who passes less than 70% of five or more check items. Annotators with "
-    "fewer than 20 shared attributes are not compared."
-)
-FEWEST_SHARED = 20
-FARTHEST = 0.20
-RAREST = 0.01
-FEWEST_CHECKS = 5
-PASSED = 0.70
+#: Stands on pages for a person who is not in the table `annotators`.
+SOMEBODY = "another annotator"
+
+_KINDS = {"human": ("person", "people"), "simulated": ("simulated annotator", "simulated annotators")}
+_STATISTICS = {
+    "mean_kappa": "mean Cohen's kappa",
+    "percent_agreement": "share of equal answers",
+    "fleiss_kappa": "Fleiss' kappa",
+    "krippendorff_alpha": "Krippendorff's alpha (ordinal)",
+    "gwet_ac1": "Gwet's AC1",
+    "mean_linear_kappa": "mean linearly weighted kappa",
+    "mean_quadratic_kappa": "mean quadratically weighted kappa",
+    "mean_spearman": "mean Spearman correlation",
+}
 
 
 def wide(judgments: pl.DataFrame) -> pd.DataFrame:
@@ -48,7 +52,7 @@ def wide(judgments: pl.DataFrame) -> pd.DataFrame:
 def users_of(answers: pd.DataFrame, items: pl.DataFrame) -> NDArray:
     """Return the user of each row of `wide` answers, the cluster of its interval. items: item_id, user_id."""
     users = dict(items.select("item_id", "user_id").iter_rows())
-    return np.array([users[item] for item in answers.index], dtype=object)
+    return pd.Series([users[item] for item in answers.index], dtype=object).to_numpy()
 
 
 def included(judgments: pl.DataFrame, excluded: tuple[str, ...]) -> pl.DataFrame:
@@ -58,7 +62,7 @@ def included(judgments: pl.DataFrame, excluded: tuple[str, ...]) -> pl.DataFrame
 
 def is_excluded(excluded: tuple[str, ...]) -> pl.Expr:
     """Return whether the column `rater` names somebody whom study.yaml excludes."""
-    return pl.col("rater").str.strip_suffix(SIMULATED_SUFFIX).is_in(list(excluded))
+    return pl.col("rater").is_in(list(excluded))
 
 
 def summary(
@@ -72,36 +76,31 @@ def summary(
 ) -> pl.DataFrame:
     """Return the table `annotators`: everybody who answered, the excluded ones as well.
 
+    Who is excluded changes nothing about those who count, and is compared with them alone.
+
     Args:
         judgments: A table of judgments of attribute quality.
-        checks: Answers to check items: rater, passed.
+        checks: Answers to check items: rater, passed. Who answered nothing else is in the table without numbers.
         items: What is judged: item_id and user_id.
         excluded: Annotators whom study.yaml leaves out.
         draws: Resamples for reliability, each of which fits the model anew.
         seed: Where they start.
     """
-    if judgments.is_empty():
-        return table("annotators").empty()
     answers = wide(judgments)
-    clusters = users_of(answers, items)
-    pairs = agreement.pairwise(answers, LABELS, clusters=clusters, draws=2000, seed=seed)
-    fit = reliability.dawid_skene(answers, LABELS)
-    reliable = reliability.reliabilities(answers, fit, clusters=clusters, draws=draws, seed=seed)
     passed = dict(checks.group_by("rater").agg(pl.col("passed").sum(), n=pl.len()).rows_by_key("rater", unique=True))
-    apart = standing_apart(answers, pairs, passed, seed=seed)
-    both = pl.DataFrame(
-        {
-            "rater": list(answers.columns),
-            "mean_kappa": [mean_kappa(pairs, rater) for rater in answers.columns],
-            "reliability": reliable["value"].to_list(),
-            "reliability_low": reliable["low"].to_list(),
-            "reliability_high": reliable["high"].to_list(),
-            "checks": [passed.get(rater, (0, 0))[1] for rater in answers.columns],
-            "checks_passed": [passed.get(rater, (0, 0))[0] for rater in answers.columns],
-            "stands_apart": [apart.get(rater) for rater in answers.columns],
-        },
-        schema_overrides={"rater": pl.String, "stands_apart": pl.String, "mean_kappa": pl.Float64},
-    ).with_columns(pl.col("reliability", "reliability_low", "reliability_high").fill_nan(None))
+    if not len(answers.columns) and not passed:
+        return table("annotators").empty()
+    counting = [rater for rater in answers.columns if rater not in excluded]
+    measured = _measured(answers[counting], items, passed, draws, seed)
+    for rater in [name for name in dict.fromkeys([*answers.columns, *passed]) if name in excluded]:
+        beside = [name for name in answers.columns if name in (*counting, rater)]
+        measured[rater] = _measured(answers[beside], items, passed, draws, seed).get(rater, {})
+    rows = [
+        {"rater": rater, "checks_passed": hits, "checks": asked, **measured.get(rater, {})}
+        for rater, (hits, asked) in (dict.fromkeys(answers.columns, (0, 0)) | passed).items()
+    ]
+    columns = table("annotators").columns
+    both = pl.DataFrame(rows, schema={name: dtype for name, dtype in columns.items() if name in _MEASURED})
     counted = judgments.group_by("rater").agg(
         pl.col("rater_kind").first(),
         n_items=pl.len(),
@@ -109,143 +108,138 @@ def summary(
         flagged=pl.col("flagged").sum(),
         seconds=pl.col("seconds").median(),
     )
-    found = counted.join(both, on="rater").sort("rater").with_columns(excluded=is_excluded(excluded))
-    columns = table("annotators").columns
-    return found.select(list(columns)).cast(columns)
+    found = both.join(counted, on="rater", how="left").with_columns(
+        # Simulated annotators answer no check items: who answered nothing else is a person.
+        pl.col("rater_kind").fill_null("human"),
+        pl.col("n_items", "flagged").fill_null(0),
+        pl.col("reliability", "reliability_low", "reliability_high").fill_nan(None),
+        excluded=is_excluded(excluded),
+    )
+    return found.sort("rater").select(list(columns)).cast(columns)
 
 
-def mean_kappa(pairs: pd.DataFrame, rater: str) -> float | None:
-    """Return the mean of a rater's kappas in `stats.agreement.pairwise`, over pairs where it is defined, if any is."""
-    values = _known(_with(pairs, rater)["value"].to_numpy(dtype=float))
+_MEASURED = {
+    *("rater", "checks", "checks_passed", "mean_kappa", "stands_apart"),
+    *("reliability", "reliability_low", "reliability_high"),
+}
+
+
+def _measured(
+    answers: pd.DataFrame, items: pl.DataFrame, passed: Mapping[str, tuple[int, int]], draws: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return the numbers of each rater among these, and why they stand apart."""
+    answers = answers.dropna(how="all")
+    clusters = users_of(answers, items)
+    pairs = agreement.pairwise(answers, LABELS, clusters=clusters, draws=2000, seed=seed)
+    fit = reliability.dawid_skene(answers, LABELS)
+    reliable = reliability.reliabilities(answers, fit, clusters=clusters, draws=draws, seed=seed)
+    apart = standing_apart(answers, pairs, passed, seed=seed)
+    found: dict[str, dict[str, Any]] = {rater: {"stands_apart": reason} for rater, reason in apart.items()}
+    for row in reliable.to_dict("records"):
+        numbers = {"reliability": row["value"], "reliability_low": row["low"], "reliability_high": row["high"]}
+        found.setdefault(row["rater"], {}).update(numbers, mean_kappa=mean_kappa(pairs, row["rater"]))
+    return found
+
+
+def mean_kappa(pairs: pd.DataFrame, rater: str, least_shared: int = LEAST_SHARED) -> float | None:
+    """Return the mean of a rater's kappas in `stats.agreement.pairwise`, over pairs where it is defined, if any is.
+
+    As in `stats.agreement.overall`, pairs count that share at least `least_shared` items; where none does, all do.
+    """
+    own = pairs[(pairs["rater_a"] == rater) | (pairs["rater_b"] == rater)]
+    if (own["n"] >= least_shared).any():
+        own = own[own["n"] >= least_shared]
+    values = own["value"].dropna()
     return float(values.mean()) if len(values) else None
 
 
-def standing_apart(
-    answers: pd.DataFrame,
-    pairs: pd.DataFrame,
-    checks: Mapping[str, tuple[int, int]] | None = None,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
-) -> dict[str, str]:
-    """Return whose work an author should look at, each with the reason in words (RULE).
+def page_names(found: pl.DataFrame) -> dict[str, str]:
+    """Return what pages call each annotator: people `annotator A` and so on, simulated annotators by their name.
 
-    All comparisons are on shared items, so that somebody who did only a pilot is compared on the pilot, and with the
-    median of the other annotators, so that one who stands apart does not make others look so. With two annotators
-    nobody can say which of them it is: only check items count then.
-
-    Args:
-        answers: One row an item, one column a rater.
-        pairs: `stats.agreement.pairwise` of these answers, with intervals.
-        checks: How many check items a rater passed, and of how many.
-        draws: Chance exchanges of answers.
-        seed: Where they start.
+    Names may be addresses or a panel's ids, and pages are published. The letters follow the order of the table
+    `annotators`, whoever is excluded. The names themselves are in the study's tables.
     """
-    raters = list(answers.columns)
-    if not raters:
-        return {}
-    codes = np.column_stack([pd.Categorical(answers[rater], categories=LABELS).codes for rater in raters])
-    shared = {rater: [o for o in raters if o != rater and _shared(answers, rater, o)] for rater in raters}
-    reasons: dict[str, list[str]] = {rater: [] for rater in raters}
-    kappa = {rater: _kappas(pairs, rater, shared[rater]) for rater in raters}
-    for place, rater in enumerate(raters):
-        others = [raters.index(other) for other in shared[rater]]
-        if len(others) > 1:
-            reasons[rater] += _by_labels(codes, place, others, draws, seed)
-            reasons[rater] += _by_kappa(kappa[rater], [kappa[raters[other]][0] for other in others])
-        passed, asked = (checks or {}).get(rater, (0, 0))
-        if asked >= FEWEST_CHECKS and passed / asked < PASSED:
-            reasons[rater].append(f"passed {passed} of {asked} check items")
-    return {rater: "; ".join(found) for rater, found in reasons.items() if found}
+    people = found.filter(pl.col("rater_kind") == "human")["rater"].to_list()
+    letters = {name: f"annotator {_letters(place)}" for place, name in enumerate(people)}
+    return {name: letters.get(name, name) for name in found["rater"].to_list()}
 
 
-def _by_labels(codes: NDArray, rater: int, others: list[int], draws: int, seed: int) -> list[str]:
-    """Return what to say of a rater's label distribution, if anything."""
-    distances = []
-    for other in others:
-        both = (codes[:, [rater, other]] >= 0).all(axis=1)
-        distances.append(_distance(_shares(codes[both, rater]), _shares(codes[both, other])))
-    if np.median(distances) < FARTHEST:
-        return []
-    # Were the rater one like the others, each item's answers could change hands.
-    own, theirs = codes[:, rater], codes[:, others]
-    rows = (own >= 0) & (theirs >= 0).any(axis=1)
-    there = np.column_stack([own, theirs])[rows]
-    generator = np.random.default_rng(seed)
-    lots = np.where(there >= 0, generator.random((draws, *there.shape)), -1.0)
-    drawn = np.take_along_axis(np.broadcast_to(there, lots.shape), lots.argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
-    given = (there[:, :, None] == np.arange(len(LABELS))).sum(axis=1)  # item, label: all answers
-    answers = given.sum(axis=1, keepdims=True) - 1
-
-    def apart(chosen: NDArray) -> float:
-        one = (chosen[:, None] == np.arange(len(LABELS))).astype(float)
-        return _distance(one.mean(axis=0), ((given - one) / answers).mean(axis=0))
-
-    seen = apart(own[rows])
-    if (1 + sum(apart(chosen) >= seen for chosen in drawn)) / (1 + draws) >= RAREST:
-        return []
-    one, rest = _shares(own[rows]), ((given - (own[rows, None] == np.arange(len(LABELS)))) / answers).mean(axis=0)
-    most = int(np.argmax(np.abs(one - rest)))
-    return [
-        f"answers {LABELS[most]} to {one[most]:.0%} of the {int(rows.sum())} attributes shared with others, "
-        f"they to {rest[most]:.0%}"
-    ]
+def for_page(frame: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """Return a table as a page may show it: the columns `rater` and `raters` (lists) hold `page_names`."""
+    columns: list[pl.Expr | pl.Series] = []
+    if "rater" in frame.columns:
+        columns.append(pl.Series("rater", [names.get(one, SOMEBODY) for one in frame["rater"]], pl.String))
+    if "raters" in frame.columns:
+        shown = [[names.get(one, SOMEBODY) for one in many] for many in frame["raters"]]
+        columns.append(pl.Series("raters", shown, pl.List(pl.String)))
+    return frame.with_columns(columns)
 
 
-def _by_kappa(own: tuple[float, float], others: list[float]) -> list[str]:
-    value, high = own
-    typical = float(np.median(_known(np.array(others)))) if len(_known(np.array(others))) else float("nan")
-    if value < typical / 2 and high < typical:
-        return [f"median kappa with the others {value:.2f}, theirs {typical:.2f}"]
-    return []
+def who(judgments: pl.DataFrame) -> str:
+    """Return how many people and how many simulated annotators a table with `rater` and `rater_kind` has, in words."""
+    counts = dict(judgments.select("rater", "rater_kind").unique().group_by("rater_kind").len().iter_rows())
+    parts = [f"{counts[kind]} {words[counts[kind] > 1]}" for kind, words in _KINDS.items() if kind in counts]
+    return " and ".join(parts) or "nobody"
 
 
-def _kappas(pairs: pd.DataFrame, rater: str, others: list[str]) -> tuple[float, float]:
-    """Return the medians of a rater's kappas with `others` and of their intervals' upper ends; NaN where unknown."""
-    own = _with(pairs, rater)
-    own = own[own["rater_a"].isin(others) | own["rater_b"].isin(others)].dropna(subset=["value", "high"])
-    return (float(own["value"].median()), float(own["high"].median())) if len(own) else (float("nan"), float("nan"))
+def without_answers(excluded: Sequence[str], found: pl.DataFrame) -> str:
+    """Return a sentence for each name that study.yaml excludes and that nobody in the table `annotators` has.
+
+    The name may be a person's, misspelt, and is not repeated unless it is a simulated annotator's.
+    """
+    names = page_names(found)
+    said = []
+    for place, name in enumerate(excluded, 1):
+        if name not in names:
+            hint = nearest(name, names)
+            close = next((shown for known, shown in names.items() if hint == f" Did you mean '{known}'?"), None)
+            given = f"'{name}'" if name.startswith(PREFIX) else f"name {place}"
+            more = f" Did you mean {close}?" if close else f" Known: {', '.join(names.values())}." if names else ""
+            said.append(f"In annotation.excluded, {given} has no answers here.{more}")
+    return " ".join(said)
 
 
-def _with(pairs: pd.DataFrame, rater: str) -> pd.DataFrame:
-    return pairs[(pairs["rater_a"] == rater) | (pairs["rater_b"] == rater)]
+def in_words(overall: pd.DataFrame) -> pd.DataFrame:
+    """Return `stats.agreement.overall`, of ordinal labels, with the statistics' names spelt out."""
+    return overall.assign(statistic=overall["statistic"].replace(_STATISTICS))
 
 
-def _known(values: NDArray) -> NDArray:
-    return values[np.isfinite(values)]
-
-
-def _shared(answers: pd.DataFrame, one: str, other: str) -> bool:
-    return int((answers[one].notna() & answers[other].notna()).sum()) >= FEWEST_SHARED
-
-
-def _shares(codes: NDArray) -> NDArray:
-    return np.bincount(codes, minlength=len(LABELS)) / max(len(codes), 1)
-
-
-def _distance(one: NDArray, other: NDArray) -> float:
-    """Return the total variation distance: the share of answers that would have to move."""
-    return float(np.abs(one - other).sum() / 2)
-
-
-def sentence(found: pl.DataFrame, overall: pd.DataFrame, progress: pl.DataFrame, study: str) -> str:
+def sentence(
+    found: pl.DataFrame, answers: pd.DataFrame, overall: pd.DataFrame, progress: pl.DataFrame, study: str
+) -> str:
     """Return in words who judged, how far they agree and how far the work is.
 
-    found: the table `annotators`. overall: `stats.agreement.overall` of those who are not excluded. progress: as
-    `judgments.progress` gives it. study: what a command finds the study by.
+    found: the table `annotators`. answers, overall: `wide` answers of those who are not excluded, and
+    `stats.agreement.overall` of them. progress: as `judgments.progress` gives it. study: what a command finds the
+    study by.
     """
-    if found.is_empty():
+    answered = found.filter(pl.col("n_items") > 0)
+    if answered.is_empty():
         return (
             f"Nobody has judged an attribute of this study yet: 'recenter annotate {study} attribute-quality' opens "
             f"the screens, and 'recenter import-judgments {study} attribute-quality FILE' takes in a file."
         )
-    (kappa,) = overall[overall["statistic"] == "mean_kappa"].to_dict("records")
-    agreed = Interval(kappa["value"], kappa["low"], kappa["high"], kappa["reason"] or "")
     done, every = progress["complete"].sum(), progress["attributes"].sum()
-    kept = found.filter(~pl.col("excluded"))
-    apart = found.filter(pl.col("stands_apart").is_not_null())["rater"].to_list()
-    return (
-        f"{done:,} of {every:,} attributes have all the answers they need. The {len(kept)} annotators who count agree "
-        f"with a mean Cohen's kappa of {with_interval(agreed, '{:.2f}')}; "
-        + (f"{', '.join(apart)} should be looked at." if apart else "nobody stands apart.")
-    )
+    work = f"{done:,} of {every:,} attributes have all the answers they need."
+    kept = answered.filter(~pl.col("excluded"))
+    apart = found.filter(pl.col("stands_apart").is_not_null(), ~pl.col("excluded"))["rater"].to_list()
+    looked = f"{', '.join(page_names(found)[name] for name in apart)} should be looked at." if apart else ""
+    if kept.is_empty():
+        return f"{work} Nobody counts: study.yaml excludes all who answered ({who(answered)}). {looked}".strip()
+    if len(kept) == 1:
+        return f"{work} Only {who(kept)} counts, and agreement needs two. {looked}".strip()
+    (kappa,) = overall[overall["statistic"] == "mean_kappa"].to_dict("records")
+    agreed = with_interval(Interval(kappa["value"], kappa["low"], kappa["high"], kappa["reason"] or ""), "{:.2f}")
+    if not looked:
+        able = len(compared(answers))
+        looked = f"of the {able} who can be compared, nobody stands apart."
+        if able == len(kept):
+            looked = "nobody stands apart."
+        if able < 3:
+            looked = f"too few share {LEAST_SHARED} attributes to say whether anybody stands apart."
+    return f"{work} The {who(kept)} who count agree with a mean Cohen's kappa of {agreed}; {looked}"
+
+
+def _letters(place: int) -> str:
+    """Return A, B, ... Z, AA, AB, ... for places from 0."""
+    return ("" if place < 26 else _letters(place // 26 - 1)) + chr(ord("A") + place % 26)

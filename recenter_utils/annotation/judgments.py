@@ -27,10 +27,6 @@ CHECKS = pl.Schema({"rater": pl.String, "item_id": pl.String, "label": pl.String
 GONE = "answers to attributes that the study does not judge now"
 REWORDED = "answers to a former wording of the attribute or its reason"
 TAKEN_BACK = "answers on pages that were taken back from the annotator"
-NO_TRUTH = "attributes that simulated annotators skip: no planted truth"
-
-#: Added to the name of a simulated annotator where a person has the same one.
-SIMULATED_SUFFIX = " (simulated)"
 
 
 @dataclass(frozen=True)
@@ -38,12 +34,23 @@ class Gathered:
     """Judgments of one task, and what was left out of them.
 
     judgments: in the columns of the codebook. checks: answers to check items (rater, item_id, label, passed).
-    left_out: why, n (answers, or attributes without one), raters; a row for each reason that left anything out.
+    left_out: why, n (answers), raters; a row for each reason that left anything out. skipped: attributes that simulated
+    annotators do not answer on, because no truth is planted for them.
     """
 
     judgments: pl.DataFrame
     checks: pl.DataFrame
     left_out: pl.DataFrame
+    skipped: int = 0
+
+    @property
+    def words(self) -> str:
+        """How many answers do not count, and how many attributes simulated annotators skip."""
+        n = self.left_out["n"].sum()
+        said = f"{n:,} {'answer does' if n == 1 else 'answers do'} not count; they stay where they were given."
+        if self.skipped:
+            said += f" Simulated annotators skip {self.skipped:,} attributes for which no truth is planted."
+        return said
 
     @property
     def made_by(self) -> str:
@@ -70,7 +77,7 @@ def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
     """Return what was answered on `items`: by people on the screens or in imported files, and by simulated annotators.
 
     An answer counts if it was given to the wording that the item has now, and if its page was not taken back from the
-    annotator. Of several answers by one rater to one item the newest counts.
+    annotator. Of several answers by one rater to one item the newest counts. The same goes for check items.
 
     Args:
         study: Its store of answers is read, and its truth where it has simulated annotators.
@@ -82,24 +89,22 @@ def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
     answers = pl.DataFrame(schema=COLUMNS)
     checks = CHECKS.to_frame()
     out: dict[str, tuple[int, list[str]]] = {}
+    skipped = 0
     if path.is_file():
         with Store(path) as store:
-            held = store.answers()
-        answers, checks, out = _of_people(held, task, items)
+            held, on_pages = store.answers(), [item.item_id for page in store.pages() for item in page.items]
+        answers, checks, out = _of_people(held, task, items, on_pages)
     if study.simulated and find_task(task).scale is ATTRIBUTE_QUALITY:
         known = items.join(
             simulation.truth(study.simulated).rename({"user_id": "page_id"}), on=["page_id", "attribute"], how="left"
         )
-        out[NO_TRUTH] = (known["label"].null_count(), [])
+        skipped = known["label"].null_count()
         found = simulation.simulate(known, simulation.annotators(study.simulated), study.settings.seed)
-        taken = answers["rater"].unique()
-        name = pl.when(pl.col("rater").is_in(taken.implode())).then(pl.col("rater") + SIMULATED_SUFFIX)
-        found = found.with_columns(rater=name.otherwise("rater"), rater_kind=pl.lit("simulated"))
-        answers = pl.concat([answers, _as_judgments(found, task)])
+        answers = pl.concat([answers, _as_judgments(found.with_columns(rater_kind=pl.lit("simulated")), task)])
     schema: dict[str, Any] = {"why": pl.String, "n": pl.Int64, "raters": pl.List(pl.String)}
     rows = [(why, n, raters) for why, (n, raters) in out.items() if n]
     left_out = pl.DataFrame(rows, schema=schema, orient="row")
-    return Gathered(answers.sort("item_id", "rater"), checks, left_out)
+    return Gathered(answers.sort("item_id", "rater"), checks, left_out, skipped)
 
 
 def progress(judgments: pl.DataFrame, items: pl.DataFrame, raters: int) -> pl.DataFrame:
@@ -123,11 +128,17 @@ def progress(judgments: pl.DataFrame, items: pl.DataFrame, raters: int) -> pl.Da
 
 
 def _of_people(
-    held: pl.DataFrame, task: str, items: pl.DataFrame
+    held: pl.DataFrame, task: str, items: pl.DataFrame, on_pages: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, tuple[int, list[str]]]]:
-    """Return judgments, answers to check items, and how many of what is neither by whom, by the reason why."""
+    """Return judgments, answers to check items, and how many of what is neither by whom, by the reason why.
+
+    on_pages: the items that the screens show now, check items among them.
+    """
     is_check = pl.col("expected").is_not_null()
-    checks = held.filter(is_check).with_columns(passed=pl.col("expected").list.contains(pl.col("label")))
+    holds = (pl.col("version") == pl.col("current_version")) & ~pl.col("released")
+    checks = held.filter(is_check, holds, pl.col("item_id").is_in(list(on_pages))).with_columns(
+        passed=pl.col("expected").list.contains(pl.col("label"))
+    )
     rest = held.filter(~is_check).join(items.select("item_id", now="version"), on="item_id", how="left")
     reasons = (
         pl.when(pl.col("now").is_null())

@@ -9,11 +9,14 @@ from typing import Literal
 
 from recenter_utils.annotation.assignment import UNFINISHED
 from recenter_utils.annotation.refusals import Refusal
+from recenter_utils.annotation.simulation import PREFIX
 from recenter_utils.annotation.store import Store
 from recenter_utils.errors import RecenterError
 
 Outcome = Literal["complete", "failed"]
 
+#: What Prolific's participants are called here.
+_PARTICIPANT = "participant-"
 _NAME = re.compile(r"[\w.@+-]{1,64}")
 _PROLIFIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -33,7 +36,7 @@ class Rater:
 
 def names(given: str) -> list[str]:
     """Return annotators' names from `3` (annotator-1 ...) or `anna,ben,eva`; raise where they cannot be told apart."""
-    if given.strip().isdigit():
+    if given.strip().isdecimal():
         if not 1 <= int(given) <= 500:
             raise RecenterError("--annotators takes 1 to 500, or names such as anna,ben,eva.")
         return [f"annotator-{number}" for number in range(1, int(given) + 1)]
@@ -41,14 +44,22 @@ def names(given: str) -> list[str]:
     for name in found:
         if not _NAME.fullmatch(name):
             raise RecenterError(f"'{name}' cannot be an annotator's name: letters, digits and . _ - @ + can.")
+        if name.lower().startswith(PREFIX):
+            raise RecenterError(f"'{name}' cannot be a person's name: {PREFIX}... are the simulated annotators.")
+        if name.lower().startswith(_PARTICIPANT) and name[len(_PARTICIPANT) :].isdecimal():
+            raise RecenterError(f"'{name}' cannot be an annotator's name: Prolific's participants are called so.")
     if not found or len(set(found)) < len(found):
         raise RecenterError(f"--annotators takes a number or different names, such as anna,ben,eva; not '{given}'.")
     return found
 
 
 def invite(store: Store, raters: Iterable[str]) -> None:
-    """Make annotators known, so that their links lead somewhere."""
+    """Make annotators known, so that their links lead somewhere; raise where one is a participant from Prolific."""
+    raters = list(raters)
     with store.transaction() as db:
+        taken = {row[0] for row in db.execute("SELECT rater FROM raters WHERE prolific_pid IS NOT NULL")}
+        for name in sorted(taken & set(raters)):
+            raise RecenterError(f"'{name}' came from Prolific: only they may have the link. Choose another name.")
         db.executemany("INSERT OR IGNORE INTO raters (rater) VALUES (?)", [(name,) for name in raters])
 
 
@@ -114,10 +125,10 @@ def from_prolific(store: Store, participant: str, study: str, session: str) -> s
         ).fetchall()
         if not known:
             (number,) = db.execute("SELECT count(*) FROM raters WHERE prolific_pid IS NOT NULL").fetchone()
-            name = f"participant-{number + 1}"
+            name = f"{_PARTICIPANT}{number + 1}"
             while db.execute("SELECT 1 FROM raters WHERE rater = ?", (name,)).fetchone():
                 number += 1
-                name = f"participant-{number + 1}"
+                name = f"{_PARTICIPANT}{number + 1}"
             db.execute(
                 "INSERT INTO raters (rater, prolific_pid, prolific_study, prolific_session, came_at)"
                 " VALUES (?, ?, ?, ?, ?)",

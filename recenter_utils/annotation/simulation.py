@@ -15,12 +15,15 @@ from typing import Annotated, Any, Literal
 
 import polars as pl
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+#: Names of simulated annotators begin so, and no person's does: who is which, a name says.
+PREFIX = "simulated-"
 
 #: Spread of the times an answer takes, as the deviation of their logarithm.
 TIME_SPREAD = 0.6
@@ -62,6 +65,14 @@ class Annotators(BaseModel):
     started: AwareDatetime = datetime(2026, 1, 12, 9, tzinfo=UTC)
     pilot_pages: int = Field(10, ge=0)
     annotators: dict[str, Annotator] = Field(min_length=1)
+
+    @field_validator("annotators")
+    @classmethod
+    def _are_named_as_simulated(cls, given: dict[str, Annotator]) -> dict[str, Annotator]:
+        for name in given:
+            if not name.startswith(PREFIX):
+                raise ValueError(f"'{name}' must be called {PREFIX}{name}, so that nobody takes it for a person")
+        return given
 
 
 def annotators(folder: Path) -> Annotators:

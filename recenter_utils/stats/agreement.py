@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from recenter_utils.stats import pairs, panels
-from recenter_utils.stats.pairs import estimate_pairs
+from recenter_utils.stats.pairs import divided, estimate_pairs
 from recenter_utils.stats.panels import panel_note, panel_sums
 from recenter_utils.stats.ratings import Ratings, read_ratings
 from recenter_utils.stats.resampling import Interval, intervals, resampled
@@ -23,6 +23,9 @@ PAIR_STATISTICS = pairs.STATISTICS
 
 #: How labels differ: as kinds, by rank, or by number.
 MEASUREMENTS = panels.MEASUREMENTS
+
+#: Items that a pair of raters must share for its agreement to count in a mean over pairs. With fewer, chance decides.
+LEAST_SHARED = 20
 
 NAN = float("nan")
 
@@ -84,6 +87,7 @@ def overall(
     draws: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
+    least_shared: int = LEAST_SHARED,
 ) -> pd.DataFrame:
     """Return the agreement of all raters together.
 
@@ -96,20 +100,24 @@ def overall(
         draws: Resamples, the same ones for all statistics; 0 for values only.
         seed: Where they start.
         level: Share of the draws inside the interval.
+        least_shared: Items that a pair of raters must share to count in a mean over pairs; where no pair does, all
+            count.
 
     Returns:
         statistic, value, low, high, n_items (items with two answers or more), n_raters (who answered at all) and
         reason. The statistics are mean_kappa (over pairs of raters), percent_agreement, fleiss_kappa,
         krippendorff_alpha and gwet_ac1, and with an order mean_linear_kappa, mean_quadratic_kappa, mean_spearman.
-        A mean is over the pairs where its statistic is defined.
+        A mean is over the pairs that share enough items and where its statistic is defined, each resample's over those
+        where it is defined in it.
     """
     ratings = read_ratings(wide, labels, clusters)
-    rows = [{"statistic": "mean_kappa", **_mean_of_pairs(ratings, "kappa", draws, seed, level)._asdict()}]
+    kappa = _mean_of_pairs(ratings, "kappa", draws, seed, level, least_shared)
+    rows = [{"statistic": "mean_kappa", **kappa._asdict()}]
     for statistic in panels.STATISTICS:
         found = _panel(ratings, statistic, measurement, draws, seed, level)
         rows.append({"statistic": statistic, **found._asdict()})
     for statistic in ("linear_kappa", "quadratic_kappa", "spearman") if measurement != "nominal" else ():
-        found = _mean_of_pairs(ratings, statistic, draws, seed, level)
+        found = _mean_of_pairs(ratings, statistic, draws, seed, level, least_shared)
         rows.append({"statistic": f"mean_{statistic}", **found._asdict()})
     answered = ratings.codes >= 0
     table = pd.DataFrame(rows)
@@ -180,16 +188,43 @@ def _panel(
     return Interval(float(found[0]), float(low[0]), float(high[0]), notes[0])
 
 
-def _mean_of_pairs(ratings: Ratings, statistic: str, draws: int, seed: int, level: float) -> Interval:
+def _mean_of_pairs(
+    ratings: Ratings, statistic: str, draws: int, seed: int, level: float, least_shared: int
+) -> Interval:
     found = estimate_pairs(ratings, statistic, draws, seed)
-    known = np.isfinite(found.values)
-    if not known.any():
-        return Interval(NAN, NAN, NAN, next(iter(found.notes), "agreement needs two raters"))
-    note = f"{int((~known).sum())} of {len(known)} pairs are undefined and left out" if not known.all() else ""
-    value = found.values[known].mean(keepdims=True)
-    drawn = found.draws[:, known].mean(axis=1, keepdims=True)
-    low, high, notes = _ends(value, drawn, found.clusters[known].min(keepdims=True), [note], level)
-    return Interval(float(value[0]), float(low[0]), float(high[0]), notes[0])
+    enough = found.n >= least_shared
+    notes = []
+    if enough.any() and not enough.all():
+        notes.append(f"{(~enough).sum()} of {len(enough)} pairs share fewer than {least_shared} items and are left out")
+    if not enough.any():
+        enough[:] = True
+        notes.append(f"no pair shares {least_shared} items, so all count" if len(enough) else "")
+    kept = enough & np.isfinite(found.values)
+    if not kept.any():
+        places = np.flatnonzero(enough)
+        return Interval(NAN, NAN, NAN, found.notes[places[0]] if len(places) else "agreement needs two raters")
+    if undefined := int((enough & ~kept).sum()):
+        notes.append(f"{undefined} of {len(kept)} pairs are undefined and left out")
+    # Few raters who judge the same few clusters: most resamples lack one pair or another, and none should be lost.
+    there = np.isfinite(found.draws[:, kept])
+    pairs_drawn = there.sum(axis=1, keepdims=True)
+    drawn = divided(np.where(there, found.draws[:, kept], 0).sum(axis=1, keepdims=True), pairs_drawn)
+    if fewer := int(((pairs_drawn > 0) & (pairs_drawn < kept.sum())).sum()):
+        notes.append(f"{fewer:,} of {draws:,} resamples lack some of the pairs and average the others")
+    value = found.values[kept].mean(keepdims=True)
+    clusters = np.array([_clusters_met(ratings, kept)])
+    low, high, (note,) = _ends(value, drawn, clusters, ["; ".join(filter(None, notes))], level)
+    return Interval(float(value[0]), float(low[0]), float(high[0]), note)
+
+
+def _clusters_met(ratings: Ratings, kept: NDArray[np.bool_]) -> int:
+    """Return in how many clusters any of these pairs of raters share an item."""
+    there = ratings.codes >= 0
+    met = np.zeros(len(there), dtype=bool)
+    for (a, b), counts in zip(ratings.pairs, kept, strict=True):
+        if counts:
+            met |= there[:, a] & there[:, b]
+    return len(np.unique(ratings.cluster[met]))
 
 
 def _ends(

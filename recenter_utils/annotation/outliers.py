@@ -1,0 +1,153 @@
+"""Whose work an author should look at: a stated rule in place of an eye (§4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from recenter_utils.scales import ATTRIBUTE_QUALITY
+
+LABELS = ATTRIBUTE_QUALITY.labels
+
+#: The rule of `standing_apart`, as a page states it.
+RULE = (
+    "An annotator stands apart whose answers to the attributes shared with another annotator fall on the labels in "
+    "other proportions, by 20 points or more with more than half of the other annotators, where chance exchanges of "
+    "answers make that in less than 1% of cases; or whose median kappa with the others is less than half of theirs, "
+    "the median upper end of its intervals being below theirs as well; or who passes less than 70% of five or more "
+    "check items. Annotators with fewer than 20 shared attributes are not compared."
+)
+FEWEST_SHARED = 20
+FARTHEST = 0.20
+RAREST = 0.01
+FEWEST_CHECKS = 5
+PASSED = 0.70
+
+
+def standing_apart(
+    answers: pd.DataFrame,
+    pairs: pd.DataFrame,
+    checks: Mapping[str, tuple[int, int]] | None = None,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, str]:
+    """Return whose work an author should look at, each with the reason in words (RULE).
+
+    All comparisons are on shared items, so that somebody who did only a pilot is compared on the pilot, and with the
+    median of the other annotators, so that one who stands apart does not make others look so. With two annotators
+    nobody can say which of them it is: only check items count then.
+
+    Args:
+        answers: One row an item, one column a rater.
+        pairs: `stats.agreement.pairwise` of these answers, with intervals.
+        checks: How many check items a rater passed, and of how many; also raters without answers.
+        draws: Chance exchanges of answers.
+        seed: Where they start.
+    """
+    raters = list(answers.columns)
+    codes = _codes(answers)
+    others = _compared_with(codes)
+    reasons: dict[str, list[str]] = {rater: [] for rater in [*raters, *(set(checks or {}) - set(raters))]}
+    kappa = [_kappas(pairs, rater, [raters[other] for other in others[n]]) for n, rater in enumerate(raters)]
+    for place, rater in enumerate(raters):
+        if len(others[place]) > 1:
+            reasons[rater] += _by_labels(codes, place, others[place], draws, seed)
+            reasons[rater] += _by_kappa(kappa[place], [kappa[other][0] for other in others[place]])
+    for rater, (passed, asked) in (checks or {}).items():
+        if asked >= FEWEST_CHECKS and passed / asked < PASSED:
+            reasons[rater].append(f"passed {passed} of {asked} check items")
+    return {rater: "; ".join(found) for rater, found in reasons.items() if found}
+
+
+def compared(answers: pd.DataFrame) -> list[str]:
+    """Return the raters whose answers can be held against those of two others or more."""
+    others = _compared_with(_codes(answers))
+    return [rater for rater, found in zip(answers.columns, others, strict=True) if len(found) > 1]
+
+
+def _codes(answers: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the place of each answer's label, shape (items, raters); -1 for none."""
+    codes = np.full(answers.shape, -1)
+    for place, rater in enumerate(answers.columns):
+        codes[:, place] = pd.Categorical(answers[rater], categories=LABELS).codes
+    return codes
+
+
+def _compared_with(codes: NDArray[np.int64]) -> list[list[int]]:
+    """Return for each rater those others with whom enough items are shared."""
+    there = (codes >= 0).astype(np.int64)
+    shared = there.T @ there
+    np.fill_diagonal(shared, 0)
+    return [np.flatnonzero(row >= FEWEST_SHARED).tolist() for row in shared]
+
+
+def _by_labels(codes: NDArray, rater: int, others: list[int], draws: int, seed: int) -> list[str]:
+    """Return what to say of a rater's label distribution, if anything."""
+    distances = []
+    for other in others:
+        both = (codes[:, [rater, other]] >= 0).all(axis=1)
+        distances.append(_distance(_shares(codes[both, rater]), _shares(codes[both, other])))
+    # The lower of two in the middle: with two others, one who stands apart is far from both, the others from one.
+    if np.quantile(distances, 0.5, method="lower") < FARTHEST:
+        return []
+    own, theirs = codes[:, rater], codes[:, others]
+    rows = (own >= 0) & (theirs >= 0).any(axis=1)
+    one, rest = _shares(own[rows]), _theirs(theirs[rows])
+    # Were the rater one like the others, each item's answers could change hands. Items with the same answers do so
+    # alike, so that a draw is how many of them fall to the rater, by label.
+    given = _given(np.column_stack([own, theirs])[rows])
+    patterns, items = np.unique(given, axis=0, return_counts=True)
+    n = patterns.sum(axis=1, keepdims=True)
+    drawn = np.random.default_rng(seed).multinomial(items, patterns / n, size=(draws, len(items)))
+    left = (items[:, None] * patterns - drawn) / (n - 1)
+    moved = np.abs(drawn.sum(axis=1) - left.sum(axis=1)).sum(axis=1) / (2 * items.sum())
+    # Sums of the same parts in another order differ in their last digits.
+    if (1 + (moved >= _distance(one, rest) - 1e-9).sum()) / (1 + draws) >= RAREST:
+        return []
+    most = int(np.argmax(np.abs(one - rest)))
+    return [
+        f"answers {LABELS[most]} to {one[most]:.0%} of the {int(rows.sum())} attributes shared with others, "
+        f"they to {rest[most]:.0%}"
+    ]
+
+
+def _by_kappa(own: tuple[float, float], others: list[float]) -> list[str]:
+    value, high = own
+    known = [other for other in others if np.isfinite(other)]
+    typical = float(np.median(known)) if known else float("nan")
+    if value < typical / 2 and high < typical:
+        return [f"median kappa with the others {value:.2f}, theirs {typical:.2f}"]
+    return []
+
+
+def _kappas(pairs: pd.DataFrame, rater: str, others: list[str]) -> tuple[float, float]:
+    """Return the medians of a rater's kappas with `others` and of their intervals' upper ends; NaN where unknown."""
+    with_others = ((pairs["rater_a"] == rater) & pairs["rater_b"].isin(others)) | (
+        (pairs["rater_b"] == rater) & pairs["rater_a"].isin(others)
+    )
+    own = pairs[with_others].dropna(subset=["value", "high"])
+    return (float(own["value"].median()), float(own["high"].median())) if len(own) else (float("nan"), float("nan"))
+
+
+def _theirs(codes: NDArray) -> NDArray[np.float64]:
+    """Return how the answers of several raters fall on the labels, each item counting once."""
+    given = _given(codes)
+    return np.asarray((given / given.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def _given(codes: NDArray) -> NDArray[np.int64]:
+    """Return how many raters gave each item each label, shape (items, labels)."""
+    return np.stack([(codes == label).sum(axis=1) for label in range(len(LABELS))], axis=1)
+
+
+def _shares(codes: NDArray) -> NDArray[np.float64]:
+    return np.bincount(codes, minlength=len(LABELS)) / max(len(codes), 1)
+
+
+def _distance(one: NDArray, other: NDArray) -> float:
+    """Return the total variation distance: the share of answers that would have to move."""
+    return float(np.abs(one - other).sum() / 2)
