@@ -58,8 +58,7 @@ def overview(path: Path, conduct: Conduct) -> dict[str, Any]:
             ).fetchone()
             answers = store.answers()
         scale, now = conduct.task.scale, datetime.fromtimestamp(store.now() / 1000, UTC)
-    found, apart = _agreement(answers, people, scale)
-    kappas = _mean_by_rater(found["pairs"])
+    found, kappas, apart = _agreement(answers, people, scale)
     rules = conduct.rules
     return {
         "task": conduct.task.name,
@@ -91,13 +90,13 @@ def overview(path: Path, conduct: Conduct) -> dict[str, Any]:
 
 def _agreement(
     answers: pl.DataFrame, people: list[progress.Progress], scale: Scale
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the agreement so far, and who stands apart with the reason; of answers that count as things are now."""
+) -> tuple[dict[str, Any], dict[str, float | None], dict[str, str]]:
+    """Return the agreement so far, mean kappa by rater, and who stands apart; of answers that count as things are."""
     counted = answers.filter(
         pl.col("version") == pl.col("current_version"), pl.col("expected").is_null(), ~pl.col("released")
     )
     if counted["rater"].n_unique() < 2:
-        return {"overall": [], "pairs": [], "sentence": "Agreement shows when two annotators have answered."}, {}
+        return {"overall": [], "pairs": [], "sentence": "Agreement shows when two annotators have answered."}, {}, {}
     # Seconds to import: the app starts without them, and whoever has no need of the view never waits.
     from recenter_utils.annotation import annotators
     from recenter_utils.stats import agreement
@@ -112,7 +111,8 @@ def _agreement(
             wide, pairs, {person.rater: (person.checks_passed, person.checks) for person in people}
         )
     overall = agreement.overall(wide, scale.labels, measurement=measurement, clusters=clusters, draws=_DRAWS)
-    return {"overall": _plain(overall), "pairs": _plain(pairs), "sentence": None}, apart
+    kappas = {rater: annotators.mean_kappa(pairs, rater) for rater in wide.columns}
+    return {"overall": _plain(overall), "pairs": _plain(pairs), "sentence": None}, kappas, apart
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -123,15 +123,6 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in table.to_dict("records")
     ]
-
-
-def _mean_by_rater(pairs: list[dict[str, Any]]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for pair in pairs:
-        if pair["value"] is not None:
-            for rater in (pair["rater_a"], pair["rater_b"]):
-                values.setdefault(rater, []).append(pair["value"])
-    return {rater: sum(found) / len(found) for rater, found in values.items()}
 
 
 def _when(moment: datetime | None) -> str | None:

@@ -84,6 +84,8 @@ def _task(study: Study, task: Task) -> Iterator[str]:
         apart = annotators.standing_apart(wide, pairs, checks) if task.scale is ATTRIBUTE_QUALITY else {}
         yield from (f"Look at {name}: {why}." for name, why in apart.items())
     yield from (f"Left out: {n:,} {why}." for why, n in found.left_out.select("why", "n").iter_rows())
+    if found.skipped:
+        yield f"Simulated annotators skip {found.skipped:,} items for which no truth is planted."
     if simulated := [name for name, kind in kinds.items() if kind == "simulated"]:
         yield f"Simulated, and no people: {', '.join(sorted(simulated))}."
     for name in excluded:
