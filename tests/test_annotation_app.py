@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from recenter_utils.annotation import raters
+from recenter_utils.annotation import forms, raters
 from recenter_utils.annotation.admin import overview
 from recenter_utils.annotation.assignment import Rules
 from recenter_utils.annotation.conduct import Codes, Conduct
 from recenter_utils.annotation.desk import Desk
 from recenter_utils.annotation.links import Links, signing_key
-from recenter_utils.annotation.pages import Conversation, Item, Page, Turn
+from recenter_utils.annotation.pages import Conversation, Item, Page, Turn, check
+from recenter_utils.annotation.refusals import Refusal
 from recenter_utils.annotation.tasks import find_task
 from recenter_utils.errors import RecenterError
 from tests.judging import KEY, PAGES, Clock, Judging, judging, preference_pages, quality_pages, relevance_pages
@@ -544,6 +547,112 @@ def test_a_page_that_was_taken_back_is_made_up_for(tmp_path: Path) -> None:
     with judging(tmp_path / "answers.sqlite", quality_pages(4), rules=rules, clock=clock) as app:
         assert app.get(anna).headers["location"] == f"{anna}/pages/3"
         assert "1 of 2" in app.get(f"{anna}/pages/3").text
+
+
+def test_the_code_waits_for_the_pages_that_make_up_for_those_taken_back(tmp_path: Path) -> None:
+    clock, rules = Clock(), Rules(per_item=1, cap=2, reclaim_hours=24)
+    path, more = tmp_path / "answers.sqlite", {"clock": clock, "prolific": True, "codes": CODES, "invited": ()}
+    with judging(path, quality_pages(2), rules=rules, **more) as app:
+        first = begin(app)
+        for item in (1, 2, 3):
+            app.save(first, 1, item)
+        clock.time += 25 * 3600
+        begin(app, pid="pid2", session="session2")  # gets the page that waits
+    with judging(path, quality_pages(4), rules=rules, **more) as app:
+        done = app.get(f"{first}/done")  # and not by way of `home`
+        assert "DONE1" not in done.text
+        assert f"{first}/pages/3" in done.text
+        for item in (1, 2, 3):
+            app.save(first, 3, item)
+        assert "DONE1" in app.get(f"{first}/done").text
+
+
+def test_who_lost_a_page_that_nobody_can_make_up_for_is_complete(tmp_path: Path) -> None:
+    clock, rules = Clock(), Rules(per_item=1, cap=2, reclaim_hours=24)
+    with judging(
+        tmp_path / "a.sqlite", quality_pages(2), rules=rules, clock=clock, prolific=True, codes=CODES, invited=()
+    ) as app:
+        base = begin(app)
+        for item in (1, 2, 3):
+            app.save(base, 1, item)
+        clock.time += 25 * 3600
+        begin(app, pid="pid2", session="session2")
+        assert "DONE1" in app.get(f"{base}/done").text
+
+
+def test_who_has_finished_finds_the_way_back_to_the_pages(prolific: Judging) -> None:
+    base = begin(prolific)
+    prolific.answer_all(base, "rejected")
+    done = prolific.get(f"{base}/done").text
+    assert f'href="{base}"' not in done  # which leads here again
+    for place in (1, 2):
+        assert f'href="{base}/pages/{place}"' in done
+    assert prolific.client.post(f"{base}/instructions").headers["location"] == f"{base}/pages/1"
+    assert prolific.get(f"{base}/pages/1").status_code == 200
+
+
+def test_without_a_declined_code_a_participant_is_asked_to_return_the_submission(tmp_path: Path) -> None:
+    with judging(tmp_path / "a.sqlite", prolific=True, codes=Codes("DONE1"), invited=()) as app:
+        base = str(arrive(app).headers["location"])
+        app.client.post(f"{base}/consent", data={"consent": "no"})
+        assert "return your submission on Prolific" in app.get(base).text
+    with judging(tmp_path / "b.sqlite") as app:
+        app.client.post(f"{app.base()}/consent", data={"consent": "no"})
+        assert "Prolific" not in app.get(app.base()).text
+
+
+def test_the_instructions_promise_no_more_pages_than_there_are(tmp_path: Path) -> None:
+    with judging(tmp_path / "a.sqlite", quality_pages(4), rules=Rules(cap=9)) as app:
+        app.client.post(f"{app.base()}/consent", data={"consent": "yes"})
+        assert "You have 4 pages." in app.get(f"{app.base()}/instructions").text
+
+
+def test_a_link_preview_starts_no_clock(app: Judging) -> None:
+    base = app.begin()
+    for ask, opened in ((app.client.head, False), (app.client.get, True)):
+        assert ask(f"{base}/pages/1").status_code == 200
+        with app.store.snapshot() as db:
+            (at,) = db.execute("SELECT opened_at FROM assignments WHERE place = 1").fetchone()
+        assert (at is not None) == opened
+
+
+def test_nobody_is_invited_under_a_participants_name(prolific: Judging) -> None:
+    begin(prolific)
+    with pytest.raises(RecenterError, match="came from Prolific"):
+        raters.invite(prolific.store, ["anna", "participant-1"])
+    with prolific.store.snapshot() as db:
+        assert db.execute("SELECT rater FROM raters").fetchall() == [("participant-1",)]
+
+
+def asked(*messages: dict[str, Any]) -> Request:
+    waiting = iter(messages)
+
+    async def receive() -> Any:
+        return next(waiting, None) or await asyncio.sleep(60)
+
+    return Request({"type": "http", "method": "POST", "headers": [], "path": "/"}, receive)
+
+
+def test_a_form_that_does_not_arrive_whole_is_refused_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = {"type": "http.request", "body": b"kind=label", "more_body": True}
+    monkeypatch.setattr(forms, "PATIENCE", 0.05)
+    for request in (asked(begun), asked(begun, {"type": "http.disconnect"})):
+        with pytest.raises(Refusal) as refused:
+            asyncio.run(forms.form(request))
+        assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("expected", "fault"), [((), "expects no label at all"), (("perhaps",), "expects 'perhaps'"), (None, None)]
+)
+def test_a_check_item_expects_a_label_of_the_scale(expected: tuple[str, ...] | None, fault: str | None) -> None:
+    page = relevance_pages(1)[0]
+    page = page.model_copy(update={"items": (Item(item_id="i", attribute="x", expected=expected),)})
+    if fault is None:
+        assert check([page], "relevance", "here") == [page]
+    else:
+        with pytest.raises(RecenterError, match=fault):
+            check([page], "relevance", "here")
 
 
 # -- the whole study --------------------------------------------------------------------------------------

@@ -289,7 +289,20 @@ def test_slots_count_places_taken_and_finished(tmp_path: Path) -> None:
         assert (found.all, found.taken, found.finished, found.open) == (9, 2, 1, 7)
 
 
-@pytest.mark.parametrize("given", ["0", "501", "", "anna,anna", "an na", "anna,,<b>"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "0",
+        "501",
+        "",
+        "anna,anna",
+        "an na",
+        "anna,,<b>",
+        "anna,simulated-1",
+        "participant-1",
+        "anna,Participant-20",
+    ],
+)
 def test_names_that_cannot_be_told_apart_are_refused(given: str) -> None:
     with pytest.raises(RecenterError, match="annotator"):
         raters.names(given)
@@ -298,3 +311,4 @@ def test_names_that_cannot_be_told_apart_are_refused(given: str) -> None:
 def test_names_are_a_number_or_a_list() -> None:
     assert raters.names("2") == ["annotator-1", "annotator-2"]
     assert raters.names("anna, ben,") == ["anna", "ben"]
+    assert raters.names("²") == ["²"]  # a digit, and no number

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recenter_utils.annotation.markdown import LONGEST, LONGEST_LINE, render, render_ours
+from recenter_utils.annotation.markdown import LONGEST, LONGEST_LINE, MOST_CELLS, render, render_ours
 from recenter_utils.annotation.pages import read
 from recenter_utils.annotation.screens import BLOCK, CLIPPED, HEAD, PAGES, TEMPLATES, environment, pieces
 from tests.workspaces import ROOT
@@ -47,6 +47,24 @@ def test_whatever_is_rendered_holds_harmless_elements_alone(text: str) -> None:
 def test_text_that_is_too_much_for_markdown_is_shown_as_it_is(text: str) -> None:
     shown = str(render(text))
     assert text.strip() in html.unescape(shown)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("row", ["|", "|x", ""])
+def test_a_small_text_cannot_ask_for_a_table_of_millions_of_cells(newline: str, row: str) -> None:
+    columns = 400
+    rows = [row or "x"] * 400  # 160,000 cells from some 2,500 characters
+    text = newline.join(["|" * columns + "x|", "|-" * columns + "|", *rows])
+    shown = str(render(text))
+    assert len(shown) < 50 * len(text) + 1_000
+    assert shown.count("<td>") <= MOST_CELLS
+
+
+@pytest.mark.parametrize("columns", [2, 20, 100])
+def test_a_table_that_fits_is_a_table(columns: int) -> None:
+    rows = min(MOST_CELLS // (columns + 1) - 3, (LONGEST - 1_000) // (2 * columns + 2))
+    text = "\n".join(["|a" * columns + "|", "|-" * columns + "|", *["|b" * columns + "|"] * rows])
+    assert str(render(text)).count("<td>") == columns * rows
 
 
 def test_the_study_teams_texts_hide_comments_and_keep_links() -> None:

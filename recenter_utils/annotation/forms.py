@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from recenter_utils.annotation.refusals import Refusal
 
 #: Bytes in a form: the longest note, each of its characters four bytes that are spelled in three, with room to spare.
 LARGEST = 64 * 1024
+
+#: Seconds for a form to arrive.
+PATIENCE = 30.0
 
 #: Numbers in an address: long enough for any study, short enough for the database.
 _NUMBER = 9
@@ -25,11 +29,11 @@ def number(request: Request, name: str) -> int:
 
 async def form(request: Request) -> dict[str, str]:
     """Return the fields of a form, or refuse; of a field that comes twice, none is taken for the true one."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST:
-            raise Refusal(413, "This is too long", "What was sent is longer than any answer can be.")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            body = await _body(request)
+    except (ClientDisconnect, TimeoutError):
+        raise Refusal(400, "That did not arrive", "What was sent did not arrive whole. Please try again.") from None
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10)
     except (ValueError, UnicodeError):
@@ -37,3 +41,12 @@ async def form(request: Request) -> dict[str, str]:
     if len(dict(fields)) < len(fields):
         raise Refusal(400, "That is no answer", "The app did not understand what was sent.")
     return dict(fields)
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST:
+            raise Refusal(413, "This is too long", "What was sent is longer than any answer can be.")
+    return body

@@ -14,8 +14,12 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 #: Longer texts, and longer single lines, are shown as plain text: some Markdown of that size takes minutes to read.
-LONGEST = 100_000
+LONGEST = 30_000
 LONGEST_LINE = 10_000
+
+#: Cells that the tables of a text may come to. A table is as wide as its first row, whatever the other rows hold: a few
+#: thousand characters can ask for millions of cells.
+MOST_CELLS = 20_000
 
 #: Blocks within blocks that are read as such; deeper ones are text.
 DEEPEST = 20
@@ -26,6 +30,7 @@ _TAGS = {
 }
 _ATTRIBUTES = {"ol": {"start"}, "span": {"class"}, "div": {"class", "tabindex"}}
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_NEWLINE = re.compile(r"\r\n?|\n")  # what the parser takes for one
 
 
 class _Shown(RendererHTML):
@@ -86,9 +91,17 @@ def render(text: str) -> Markup:
     HTML in it is shown as it was written; a link as its words and its address; an image as its description. The same
     for every response, so that how it is shown says nothing about where it came from.
     """
-    if len(text) > LONGEST or any(len(line) > LONGEST_LINE for line in text.split("\n")):
+    if _is_too_much(text):
         return Markup('<div class="plain">{}</div>').format(text)
     return Markup(nh3.clean(_PARSER.render(text), tags=_TAGS, attributes=_ATTRIBUTES, link_rel=None))
+
+
+def _is_too_much(text: str) -> bool:
+    if len(text) > LONGEST:
+        return True
+    lines = _NEWLINE.split(text)
+    widest = max(line.count("|") for line in lines)
+    return widest * len(lines) > MOST_CELLS or max(map(len, lines)) > LONGEST_LINE
 
 
 def render_ours(text: str) -> Markup:

@@ -110,6 +110,8 @@ def _faults(page: Page, scale: Scale) -> Iterable[str]:
             turns = page.conversations[spot.conversation].turns if spot.conversation < len(page.conversations) else ()
             if spot.turn >= len(turns):
                 yield f"cites turn {spot.turn} of conversation {spot.conversation}, which is not there"
+        if item.expected == ():
+            yield f"has a check item, '{item.item_id}', that expects no label at all"
         for label in item.expected or ():
             if label not in scale.labels:
                 yield f"expects '{label}' for a check item, but the labels are {', '.join(scale.labels)}"

@@ -19,6 +19,7 @@ from recenter_utils.annotation.app import Guard, build
 from recenter_utils.annotation.assignment import Rules
 from recenter_utils.annotation.conduct import Codes, Conduct
 from recenter_utils.annotation.links import KEY, Links, signing_key
+from recenter_utils.annotation.options import Options, keep, kept
 from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task, task_pages
@@ -40,9 +41,9 @@ def annotate(
     codes: Codes | None = None,
     min_passed: float | None = None,
     per_item: int | None = None,
-    overlap: int = 0,
+    overlap: int | None = None,
     cap: int | None = None,
-    checks: int = 0,
+    checks: int | None = None,
     reclaim_hours: float | None = None,
     file: Path | None = None,
     host: str = "127.0.0.1",
@@ -50,6 +51,8 @@ def annotate(
     public_url: str | None = None,
 ) -> None:
     """Serve the screens of a task until Ctrl-C. Arguments are the options of `recenter annotate`.
+
+    Who judges what goes on by the options of the start before, but for those that are given now.
 
     Raises RecenterError where options do not fit together, the port is taken, or there is nothing to judge.
     """
@@ -60,29 +63,47 @@ def annotate(
         raise RecenterError("--prolific needs --completion-code: Prolific's code for finished work.")
     if given and not prolific:
         raise RecenterError("Completion codes are for Prolific: add --prolific.")
-    if codes.failed and min_passed is None:
-        min_passed = MIN_PASSED
-    if prolific and min_passed is not None and not codes.failed:
-        raise RecenterError("--min-passed needs --failed-code: the code for who fails too many check items.")
+    if min_passed is not None and not prolific:
+        raise RecenterError("--min-passed is for participants from Prolific: add --prolific and --failed-code.")
+    path = study.answers_path(kind.name)
+    before = kept(path)
+    options = Options(per_item, overlap, cap, reclaim_hours, checks, min_passed).or_else(before)
+    if prolific and codes.failed and options.min_passed is None:
+        options = replace(options, min_passed=MIN_PASSED)
+    if prolific and options.min_passed and not codes.failed:
+        raise RecenterError(
+            f"--min-passed needs --failed-code: the code for who fails too many check items ({options.min_passed:.0%} "
+            "must be passed)."
+        )
     public = _public(public_url)
     key, passing = signing_key(_needs_key(host, prolific, public_url))
-    k = per_item or study.settings.annotation.raters
+    k = options.per_item or study.settings.annotation.raters
     invited = raters.names(annotators) if annotators else [] if prolific else raters.names(str(k))
-    pages = task_pages(study, kind, file, checks)
-    rules = _rules(Rules(k, overlap, cap, reclaim_hours), len(pages), len(invited), prolific)
-    path = study.answers_path(kind.name)
+    # Pages of a file bring their own check items.
+    pages = task_pages(study, kind, file, (checks if file else options.checks) or 0)
+    rules = Rules(k, options.overlap or 0, options.cap, options.reclaim_hours)
+    rules = _rules(rules, len(pages), len(invited), prolific)
+    options = replace(options, per_item=k, overlap=rules.overlap, cap=rules.cap, checks=options.checks or 0)
+    min_passed = options.min_passed if prolific else None
     conduct = Conduct(study.settings.title, kind, rules, prolific, codes, min_passed, path.parent)
     for text in ("consent", "instructions"):
         conduct.text(text)  # raises before anybody is invited
     listening = _listen(host, port)
     try:
         store = Store(path)
-        store.prepare(kind.name, pages, kind.scale.task)
-        raters.invite(store, invited)
+        with store.transaction():
+            is_first = store.meta("task") is None
+            found = store.prepare(kind.name, pages, kind.scale.task)
+            raters.invite(store, invited)
+            keep(store, options)
         links = Links(key, store.meta("store") or "")
         base = public or f"http://{_spelled(host)}:{listening.getsockname()[1]}"
         hosts = {urlsplit(base).hostname or "", *_LOCAL} if public or _is_local(host) else None
-        notice = _notice(store, conduct, links, pages, invited, base, passing)
+        notice = [
+            *([] if is_first else _since(found, before, options)),
+            *_notice(store, conduct, links, pages, invited, base, passing),
+            *([] if public else _elsewhere(host, base)),
+        ]
         _serve(build(store, conduct, links, hosts), listening, notice)
     finally:
         listening.close()
@@ -138,7 +159,7 @@ def _why(problem: OSError) -> str:
 def _rules(rules: Rules, pages: int, invited: int, prolific: bool) -> Rules:
     """Return checked rules; where more annotators are invited than a page needs, each gets a fair share."""
     if rules.overlap > pages:
-        raise RecenterError(f"--overlap {rules.overlap} is more than the {pages} pages that there are.")
+        raise RecenterError(f"--overlap {rules.overlap} is more than there is: {_count(pages, 'page')}.")
     if rules.cap is not None and rules.cap < rules.overlap:
         raise RecenterError(f"--cap {rules.cap} is less than --overlap {rules.overlap}, which everybody gets.")
     if rules.cap is None and not prolific and invited > rules.per_item:
@@ -206,6 +227,29 @@ def _notice(
     return [*lines, "Ctrl-C stops the server."]
 
 
+def _since(found: dict[str, int], before: Options, options: Options) -> list[str]:
+    """Return what is not as it was at the start before, and the rules that hold now."""
+    lines = []
+    if any(found.values()):
+        counts = ", ".join(f"{number:,} {what}" for what, number in found.items() if number)
+        lines.append(f"Pages since the start before: {counts}. Answers to what changed or is gone stay on record.")
+    if before not in (options, Options()):
+        lines.append(f"The rules were {before}; from now on they are {options}.")
+        return lines
+    return [*lines, f"The rules are {options}, as before." if before == options else f"The rules are {options}."]
+
+
+def _elsewhere(host: str, base: str) -> list[str]:
+    """Return what to do with links that name no machine."""
+    try:
+        names_none = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        names_none = False
+    if not names_none:
+        return []
+    return [f"For links that open on other machines, give --public-url: {base} names none that they could find."]
+
+
 def _plan(conduct: Conduct, pages: list[Page], invited: int) -> list[str]:
     rules = conduct.rules
     items = [item for page in pages for item in page.items]
@@ -216,17 +260,19 @@ def _plan(conduct: Conduct, pages: list[Page], invited: int) -> list[str]:
     what += f" ({_count(checks, 'check item')} among them)" if checks else ""
     who = f"each page goes to {_count(rules.per_item, 'annotator')}"
     if rules.overlap:
-        who = f"the first {_count(rules.overlap, 'page')} go to everybody" + (f", then {who}" if shared else "")
+        goes = "page goes" if rules.overlap == 1 else f"{rules.overlap:,} pages go"
+        who = f"the first {goes} to everybody" + (f", then {who}" if shared else "")
     most = f"one person gets at most {_count(min(rules.cap, len(pages)), 'page')}" if rules.cap else ""
     lines = [f"{what}; {who}{'; ' + most if most else ''}."]
     each = min(rules.cap or len(pages), len(pages)) - rules.overlap
     if shared and each <= 0:
-        lines.append(f"With --cap {rules.cap} nobody gets more than the first {rules.overlap} pages.")
+        lines.append(f"With --cap {rules.cap} nobody gets more than the first {_count(rules.overlap, 'page')}.")
     elif shared:
         needed = max(math.ceil(shared * rules.per_item / each), rules.per_item)
         lines.append(f"That takes {_count(needed, 'annotator')}.")
         if invited < needed and not conduct.prolific:
-            lines.append(f"Only {_count(invited, 'annotator')} are invited: some pages will have fewer answers.")
+            are = "is" if invited == 1 else "are"
+            lines.append(f"Only {_count(invited, 'annotator')} {are} invited: some pages will have fewer answers.")
     if conduct.min_passed is not None:
         lines.append(
             f"Who passes less than {conduct.min_passed:.0%} of the check items gets the code for that."

@@ -64,7 +64,7 @@ class Annotating:
             return _to(f"{base}/instructions")
         if rater.prolific and rater.outcome:
             return _to(f"{base}/done")
-        waiting = next((page for page in pages if page.done < page.total), None)
+        waiting = _waiting(pages)
         return _to(f"{base}/pages/{waiting.place}" if waiting else f"{base}/done")
 
     async def consent(self, request: Request) -> Response:
@@ -93,7 +93,12 @@ class Annotating:
     async def instructions(self, request: Request) -> Response:
         """Show the instructions."""
         name, base = self._who(request)
-        rater, pages = await self._desk.do(lambda store: (raters.came(store, name), saving.progress(store, name)))
+
+        def look(store: Store) -> tuple[Rater, list[PageProgress], int]:
+            return raters.came(store, name), saving.progress(store, name), len(store.pages())
+
+        rater, pages, there = await self._desk.do(look)
+        cap = self._conduct.rules.cap
         if not rater.consented:
             return _to(base)
         return await self._show(
@@ -102,16 +107,17 @@ class Annotating:
             pages,
             text=render_ours(self._conduct.text("instructions")),
             started=rater.started,
-            pages=len(pages) or self._conduct.rules.cap,
+            pages=len(pages) or (min(cap, there) if cap else None),
         )
 
     async def start(self, request: Request) -> Response:
         """Hand out pages to somebody who has read the instructions."""
         name, base = self._who(request)
-        await self._desk.do(lambda store: self._start(store, name))
-        return _to(base)
+        pages = await self._desk.do(lambda store: self._start(store, name))
+        # Not to `base`: who has finished would land at the end again, and came here to look at the pages.
+        return _to(f"{base}/pages/{(_waiting(pages) or pages[0]).place}" if pages else base)
 
-    def _start(self, store: Store, name: str) -> None:
+    def _start(self, store: Store, name: str) -> list[PageProgress]:
         with store.transaction() as db:
             rater = raters.find(store, name)
             if not rater.consented:
@@ -125,17 +131,28 @@ class Annotating:
                     "UPDATE raters SET started_at = ?, share = coalesce(share, ?) WHERE rater = ?",
                     (store.now(), len(pages) if rater.prolific else None, name),
                 )
+            return saving.progress(store, name)
 
     def _whereabouts(self, store: Store, name: str) -> tuple[Rater, list[PageProgress]]:
         rater = raters.came(store, name)
-        ended = rater.prolific and rater.outcome is not None  # was shown the code: nothing more is asked
-        if rater.started and not ended:
-            # Pages that were taken back meanwhile, or that a rerun of the study brought, are made up for.
-            hand_out(store, name, self._conduct.rules, rater.share)
+        ended = self._make_up(store, rater)
         pages = saving.progress(store, name)
         if rater.started and not pages and not ended:
             raise self._no_page_left()
         return rater, pages
+
+    def _make_up(self, store: Store, rater: Rater) -> bool:
+        """Make up for pages that were taken back, or that a rerun of the study brought; return whether it is over."""
+        ended = rater.prolific and rater.outcome is not None  # was shown the code: nothing more is asked
+        if rater.started and not ended:
+            hand_out(store, rater.name, self._conduct.rules, rater.share)
+        return ended
+
+    def _end(self, store: Store, name: str) -> tuple[Rater, list[PageProgress]]:
+        with store.transaction():
+            # First: the pages held now may be a part of those that were promised.
+            self._make_up(store, raters.find(store, name))
+            return finish(store, name, self._conduct.min_passed)
 
     def _no_page_left(self) -> Refusal:
         back = " Please return your submission on Prolific." if self._conduct.prolific else ""
@@ -156,7 +173,9 @@ class Annotating:
             rater = raters.find(store, name)
             if not (rater.consented and rater.started):
                 return None
-            page_id, shown = saving.open_page(store, name, place)
+            # A link preview asks with HEAD, and nobody reads a page then.
+            find = saving.assigned if request.method == "HEAD" else saving.open_page
+            page_id, shown = find(store, name, place)
             return (
                 (page_id, store.page(page_id), shown, saving.stamp(store, page_id)),
                 saving.held(store, name, page_id),
@@ -209,7 +228,7 @@ class Annotating:
         """Show the end: what lacks, or that all is answered, with the code for it."""
         name, base = self._who(request)
         conduct = self._conduct
-        rater, pages = await self._desk.do(lambda store: finish(store, name, conduct.min_passed))
+        rater, pages = await self._desk.do(lambda store: self._end(store, name))
         if not rater.started:
             return _to(base)
         missing = [
@@ -274,6 +293,10 @@ class Annotating:
             progress=progress,
             **values,
         )
+
+
+def _waiting(pages: Sequence[PageProgress]) -> PageProgress | None:
+    return next((page for page in pages if page.done < page.total), None)
 
 
 def _to(url: str) -> Response:
