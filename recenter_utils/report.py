@@ -25,6 +25,10 @@ ORIGIN_TEXT = {
 }
 
 
+#: Characters from which a cell is a passage and gets the room of one.
+_LONG = 60
+
+
 def badge(origin: str) -> str:
     """Return an origin as HTML labels, one a part."""
     parts = []
@@ -99,8 +103,10 @@ def claim(sentence: str, study: Study) -> HTML:
 
 
 def _row(tag: str, sides: list[str], cells: list[str]) -> str:
-    filled = zip(sides, cells, strict=True)
-    return "<tr>" + "".join(f'<{tag} class="{side}">{html.escape(cell)}</{tag}>' for side, cell in filled) + "</tr>"
+    filled = [
+        (side + " long" * (len(cell) > _LONG), html.escape(cell)) for side, cell in zip(sides, cells, strict=True)
+    ]
+    return "<tr>" + "".join(f'<{tag} class="{side}">{cell}</{tag}>' for side, cell in filled) + "</tr>"
 
 
 def _text(value: object) -> str:
