@@ -46,15 +46,19 @@ def test_a_second_run_executes_nothing(demo_copy: Path) -> None:
 
 def test_touching_one_parameter_reruns_only_what_depends_on_it(demo_copy: Path) -> None:
     before = table_bytes(demo_copy)
-    changed = recenter(demo_copy, "run", "demo", "-p", "similarity=0.8")
+    depends = [step.name for step in steps(Study.open("demo"))][2:]  # all that follows from merged attributes
+    changed = recenter(demo_copy, "run", "demo", "--only", "diversity", "-p", "similarity=0.8")
     assert started(changed) == ["03-merging", "04-diversity"]
+    out_of_date = [step.name for step in steps(Study.open("demo")) if step.condition() != "up to date"]
+    assert set(out_of_date) <= set(depends)
+    assert "05-judgments" in out_of_date
     after = table_bytes(demo_copy)
     assert {name for name in before if before[name] != after[name]} == {
         "merged_attributes.parquet",
         "diversity.parquet",
         "user_diversity.parquet",
     }
-    back = recenter(demo_copy, "run", "demo")
+    back = recenter(demo_copy, "run", "demo", "--only", "diversity")
     assert started(back) == ["03-merging", "04-diversity"]
     assert table_bytes(demo_copy) == before
 
@@ -116,7 +120,7 @@ def test_a_failed_notebook_keeps_its_output_and_names_the_cell(demo_copy: Path) 
     whole = broken["source"]
     broken["source"] = "raise ValueError('the disk is made of cheese')"
     notebooks.write(notebook, path)
-    done = recenter(demo_copy, "run", "demo")
+    done = recenter(demo_copy, "run", "demo", "--only", "diversity")
     assert done.returncode == 1
     assert f"03-merging failed in cell {place}" in done.stderr
     assert "ValueError: the disk is made of cheese" in done.stderr
@@ -124,7 +128,7 @@ def test_a_failed_notebook_keeps_its_output_and_names_the_cell(demo_copy: Path) 
     assert "notebook changed; the last try failed" in recenter(demo_copy, "status", "demo").stdout
     broken["source"] = whole
     notebooks.write(notebook, path)
-    assert started(recenter(demo_copy, "run", "demo")) == ["03-merging", "04-diversity"]
+    assert started(recenter(demo_copy, "run", "demo", "--only", "diversity")) == ["03-merging", "04-diversity"]
     assert not (demo_copy / "data" / "demo" / "runs" / "03-merging.failed.ipynb").exists()
 
 
