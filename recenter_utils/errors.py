@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class RecenterError(Exception):
@@ -17,3 +17,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Known: {', '.join(known)}." if known else ""
+
+
+def first_rows(rows: Sequence[str], shown: int = 3) -> str:
+    """Return the first of what is wrong, and how many more there are."""
+    more = f" and {len(rows) - shown:,} more" if len(rows) > shown else ""
+    return f"{'; '.join(rows[:shown])}{more}"

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.embeddings import MINILM
 from recenter_utils.settings import Verifier
-from recenter_utils.training import classifier, fitting
+from recenter_utils.training import classifier, fitting, scoring
 from recenter_utils.training import examples as pairs
 from recenter_utils.training.encoders import tokenizer_and_model
 
@@ -194,7 +194,7 @@ def _minilm() -> Any:
 )
 def test_the_threshold_is_the_best_there_is(rows: list[tuple[bool, float]], beta: float) -> None:
     truth, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-    threshold, best = classifier.best_threshold(truth, scores, beta)
+    threshold, best = scoring.best_threshold(truth, scores, beta)
     if truth.all() or not truth.any():
         assert threshold == 0.5
         assert np.isnan(best)

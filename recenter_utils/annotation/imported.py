@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recenter_utils.annotation.schema import recoded
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import RecenterError, first_rows
 from recenter_utils.scales import Scale
-
-_SHOWN = 3  # rows named for each kind of fault
 
 
 def add_imported(
@@ -81,5 +79,4 @@ def _there(db: sqlite3.Connection, rater: str, item: str, kind: str, version: st
 
 def _refuse(what: str, rows: Sequence[str]) -> None:
     if rows:
-        more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-        raise RecenterError(f"Nothing was imported: {what} ({len(rows):,}): {'; '.join(rows[:_SHOWN])}{more}.")
+        raise RecenterError(f"Nothing was imported: {what} ({len(rows):,}): {first_rows(rows)}.")

@@ -17,7 +17,7 @@ from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.simulation import PREFIX
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task, task_pages
-from recenter_utils.errors import RecenterError, nearest
+from recenter_utils.errors import RecenterError, first_rows, nearest
 from recenter_utils.scales import Scale
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ OPTIONAL = ("note", "flagged", "answered_at", "attribute", "first_shown")
 
 _YES = {"1", "true", "yes", "y", "x"}
 _NO = {"", "0", "false", "no", "n"}
-_SHOWN = 3  # rows named for each kind of fault
 
 
 @dataclass
@@ -50,8 +49,7 @@ class Found:
         """Return every kind of fault with its count and its first rows."""
         lines = [f"{file}: {sum(map(len, self.faults.values())):,} rows cannot be imported, so nothing was."]
         for kind, rows in self.faults.items():
-            more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-            lines.append(f"  {kind} ({len(rows):,}): {'; '.join(rows[:_SHOWN])}{more}")
+            lines.append(f"  {kind} ({len(rows):,}): {first_rows(rows)}")
         return "\n".join([*lines, "Correct the file, or leave such rows out with --skip-faulty."])
 
 
@@ -88,7 +86,7 @@ def import_file(
     if counts["different"]:
         said.append(f"Left out: {counts['different']:,} that differ from what the same rater said before.")
     if found.faults:
-        kinds = [f"{len(rows):,} {kind} ({'; '.join(rows[:_SHOWN])})" for kind, rows in found.faults.items()]
+        kinds = [f"{len(rows):,} {kind} ({first_rows(rows)})" for kind, rows in found.faults.items()]
         said.append(f"Left out: {', '.join(kinds)}.")
     if found.repeated:
         said.append(f"{found.repeated:,} rows repeat an answer.")

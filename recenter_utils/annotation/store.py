@@ -184,6 +184,11 @@ class Store:
         with self._sentences(), self._lock:
             return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM assignments)").fetchone()[0])
 
+    def n_pages(self) -> int:
+        """Return how many pages are judged now."""
+        with self._sentences(), self._lock:
+            return int(self._db.execute("SELECT count(*) FROM pages WHERE current").fetchone()[0])
+
     def pages(self) -> list[Page]:
         """Return all that is judged now, in order."""
         with self._sentences(), self._lock:

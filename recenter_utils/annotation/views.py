@@ -95,7 +95,7 @@ class Annotating:
         name, base = self._who(request)
 
         def look(store: Store) -> tuple[Rater, list[PageProgress], int]:
-            return raters.came(store, name), saving.progress(store, name), len(store.pages())
+            return raters.came(store, name), saving.progress(store, name), store.n_pages()
 
         rater, pages, there = await self._desk.do(look)
         cap = self._conduct.rules.cap

@@ -31,8 +31,8 @@ from transformers import (
 
 from recenter_utils.inference.embeddings import best_device
 from recenter_utils.training import examples as pairs
-from recenter_utils.training.classifier import BATCH, best_threshold, predict
 from recenter_utils.training.encoders import Averaged, quiet, tokenizer_and_model
+from recenter_utils.training.scoring import BATCH, best_threshold, predict
 
 #: Share of the steps over which the learning rate rises to its peak, before it falls in a line to 0.
 WARM_UP = 0.1
