@@ -79,7 +79,7 @@ def status(study: StudyName) -> None:
     from recenter_utils.study import Study
 
     for step in steps(Study.open(study)):
-        print(f"{step.name:<20} {step.condition()}")
+        print(f"{step.name:<24} {step.condition()}")
 
 
 @app.command()
@@ -194,6 +194,18 @@ def import_judgments(
     from recenter_utils.study import Study
 
     print(import_file(Study.open(study), task, file, column or [], skip_faulty, pages))
+
+
+@app.command()
+def export_grpo(
+    study: StudyName,
+    to: Annotated[Path, typer.Option(help="Folder for the files.")],
+) -> None:
+    """Write what verl needs to train a reasoning model on the study's pairs, on a cluster: data, reward, settings."""
+    from recenter_utils.relevance.exports import to_verl
+    from recenter_utils.study import Study
+
+    print(to_verl(Study.open(study), to))
 
 
 @app.command()

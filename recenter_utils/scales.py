@@ -17,11 +17,15 @@ PEOPLE = ("human", "simulated")
 
 @dataclass(frozen=True)
 class Scale:
-    """The answers that one task allows, from least to most, with the words of its buttons (Appendix G)."""
+    """The answers that one task allows, from least to most, with the words of its buttons (Appendix G).
+
+    `judged` is what is judged, in the plural, for sentences about answers.
+    """
 
     task: str
     question: str
     words: Mapping[str, str]  # label to what the button says
+    judged: str
     lowest: int = 0
 
     @property
@@ -44,19 +48,21 @@ class Scale:
         return None
 
 
-def _scale(task: str, question: str, words: Mapping[str, str], lowest: int = 0) -> Scale:
-    return Scale(task, question, MappingProxyType(dict(words)), lowest)
+def _scale(task: str, question: str, words: Mapping[str, str], judged: str, lowest: int = 0) -> Scale:
+    return Scale(task, question, MappingProxyType(dict(words)), judged, lowest)
 
 
 ATTRIBUTE_QUALITY = _scale(
     "attribute_quality",
     "Going by the conversations, does this statement about the user make sense?",
     {"rejected": "Doesn't make sense", "uncertain": "Maybe", "accepted": "Makes sense"},
+    "attributes",
 )
 RELEVANCE = _scale(
     "relevance",
     "Should this attribute change the answer to the request in any way?",
     {"no": "NO", "yes": "YES"},
+    "pairs",
 )
 #: Stored as generic to personalised; the screen asks A to B, in an order drawn for each annotator.
 PREFERENCE = _scale(
@@ -69,6 +75,7 @@ PREFERENCE = _scale(
         "4": "Prefer B",
         "5": "Strongly prefer B",
     },
+    "comparisons",
     lowest=1,
 )
 
