@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import re
 import threading
 import time
@@ -46,11 +47,26 @@ class Asked:
 
 
 def completion(text: str | None, **changes: Any) -> dict[str, Any]:
-    """Return the body of a chat completion: `finish`, `usage`, `refusal` may be changed."""
+    """Return the body of a chat completion: `finish`, `usage`, `refusal`, `logprobs` may be changed."""
     message = {"role": "assistant", "content": text, "refusal": changes.get("refusal")}
     usage = changes.get("usage", {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110})
     choice = {"index": 0, "message": message, "finish_reason": changes.get("finish", "stop")}
+    choice["logprobs"] = changes.get("logprobs")
     return {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+
+def logprobs(*tokens: str | dict[str, float]) -> dict[str, Any]:
+    """Return tokens as OpenAI lists them: a text, or one with its alternatives, probability by text, itself first."""
+
+    def entry(text: str, share: float) -> dict[str, Any]:
+        return {"token": text, "logprob": math.log(share) if share else -9999.0, "bytes": list(text.encode())}
+
+    content = []
+    for token in tokens:
+        listed = {token: 1.0} if isinstance(token, str) else token
+        others = [entry(text, share) for text, share in listed.items()]
+        content.append(others[0] | {"top_logprobs": others})
+    return {"content": content, "refusal": None}
 
 
 def error(status: int, message: str, code: str | None = None, **headers: str) -> Reply:

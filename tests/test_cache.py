@@ -38,6 +38,7 @@ OPERATIONAL: list[dict[str, Any]] = [
     {"price": {"input": 9, "output": 9}},
     {"context_length": 5},
     {"note": "x"},
+    {"logprobs": False},
     {"options": {"batch_poll": 1}},
     {"name": "alias", "served_name": "m"},
 ]

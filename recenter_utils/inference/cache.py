@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS answers (
     detail TEXT NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
-    stored_at REAL NOT NULL
+    stored_at REAL NOT NULL,
+    score REAL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS usable ON answers (key) WHERE error IS NULL;
 CREATE INDEX IF NOT EXISTS unusable ON answers (key) WHERE error IS NOT NULL;
@@ -58,6 +59,7 @@ class Cache:
             # the last transactions, and what they held is asked again.
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
+            self._add_score()
         except (sqlite3.Error, OSError) as problem:
             raise self._sentence(problem) from problem
 
@@ -77,13 +79,13 @@ class Cache:
                 for start in range(0, len(wanted), _LOOK_UP):
                     part = wanted[start : start + _LOOK_UP]
                     rows = self._db.execute(
-                        "SELECT key, text, error, detail, prompt_tokens, completion_tokens FROM answers"
+                        "SELECT key, text, error, detail, prompt_tokens, completion_tokens, score FROM answers"
                         f" WHERE key IN ({','.join('?' * len(part))}) AND error IS {state} ORDER BY id",
                         part,
                     )
-                    for key, text, error, detail, prompt_tokens, completion_tokens in rows:
+                    for key, text, error, detail, prompt_tokens, completion_tokens, score in rows:
                         before = found[key].unusable if key in found else 0
-                        answer = Answer(text, error, detail, prompt_tokens, completion_tokens, 0)
+                        answer = Answer(text, error, detail, prompt_tokens, completion_tokens, 0, score)
                         found[key] = Stored(answer, before + (state == "NOT NULL"))
         except sqlite3.Error as problem:
             raise self._sentence(problem) from problem
@@ -93,12 +95,13 @@ class Cache:
         """Append answers in one transaction. A usable answer that another run stored first stays."""
         now = time.time()
         rows = [
-            (key, model, a.text, a.error, a.detail, a.prompt_tokens, a.completion_tokens, now) for key, a in answers
+            (key, model, a.text, a.error, a.detail, a.prompt_tokens, a.completion_tokens, now, a.score)
+            for key, a in answers
         ]
         self._do(
             lambda db: db.executemany(
                 "INSERT OR IGNORE INTO answers (key, model, text, error, detail, prompt_tokens, completion_tokens,"
-                " stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " stored_at, score) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
         )
@@ -117,6 +120,15 @@ class Cache:
         """Forget that these were handed in: their answers are stored, or there will be none."""
         rows = [(key,) for key in keys]
         self._do(lambda db: db.executemany("DELETE FROM batches WHERE key = ?", rows))
+
+    def _add_score(self) -> None:
+        """Give a file made before there were scores its column; what it holds stays, without scores."""
+        if not self._has_score():
+            # Looked at again once the file is ours alone: another process may have been faster.
+            self._do(lambda db: self._has_score() or db.execute("ALTER TABLE answers ADD COLUMN score REAL"))
+
+    def _has_score(self) -> bool:
+        return any(column[1] == "score" for column in self._db.execute("PRAGMA table_info(answers)"))
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something in one transaction that is ours alone."""

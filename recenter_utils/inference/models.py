@@ -53,6 +53,9 @@ class Model(BaseModel):
     sampling: dict[str, Any] = Field(default_factory=dict, description="Settings that override the task's.")
     batch: bool = Field(False, description="Ask through the server's batch interface: half the price, within a day.")
     json_schema: bool = Field(True, description="Whether the server takes a JSON schema for its answers.")
+    logprobs: bool = Field(
+        True, description="Whether to ask for log-probabilities where a task keeps them; false spares a server's no."
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="For the engine: vLLM arguments, an embedded model's dials."
     )

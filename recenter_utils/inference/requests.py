@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from recenter_utils.inference.final_line import FinalLine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.rules import version as rules_version
 from recenter_utils.inference.tasks import Task
@@ -22,6 +23,7 @@ class Request:
     `messages` are OpenAI chat messages; `schema` is the JSON schema of the answer (None: free text).
     `slots` holds the values that the prompt was filled with: the embedded engine reads these, other
     engines read only the messages. Neither holds an item's identifier or any planted truth.
+    `line`: the final line of an answer whose probability is wanted.
     """
 
     key: bytes
@@ -30,11 +32,15 @@ class Request:
     schema: dict[str, Any] | None
     sampling: Mapping[str, Any]
     slots: Mapping[str, Any] = field(default_factory=dict)
+    line: FinalLine | None = None
 
 
 @dataclass(slots=True)
 class Answer:
-    """What an engine says to one request: text, or an error with its detail in words."""
+    """What an engine says to one request: text, or an error with its detail in words.
+
+    `score`: probability of yes against no at the final word, 0 to 1, where it was wanted and is known.
+    """
 
     text: str | None = None
     error: ErrorKind | None = None
@@ -42,6 +48,7 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     asked: int = 1  # how many times the server was called for it, retries included
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,8 @@ class Questions:
 
         In a key: what decides the answer (engine and its rules, served name, the options that matter, the prompt's
         text and what fills it, sampling, schema, sample index). Not in it: addresses, keys, concurrency, timeouts,
-        prices, retries.
+        prices, retries; nor whether log-probabilities came along, which follows from the task and the server and
+        changes no answer. An answer stored without its score therefore stays without one.
         """
         prompt, model = self.task.prompt, self.model
         rules = rules_version() if model.engine == "embedded" else ""
@@ -89,4 +97,5 @@ class Questions:
     def request(self, key: bytes, slots: Mapping[str, Any]) -> Request:
         """Return the request that asks one item."""
         task = self.task
-        return Request(key, task.name, task.prompt.messages(slots), task.schema, self.sampling, slots)
+        messages = task.prompt.messages(slots)
+        return Request(key, task.name, messages, task.schema, self.sampling, slots, task.line)

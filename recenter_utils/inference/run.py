@@ -49,8 +49,9 @@ def run(
 
     Columns: the fields of the answer; error (context_length, unparsed, truncated, refused, server, budget, or
     missing), detail and raw (the text as it came); model, prompt_version, prompt_tokens, completion_tokens, cost
-    (US dollars spent in this run, at the full price), cached. A bad row never stops the others, and is asked again
-    by the next run.
+    (US dollars spent in this run, at the full price), cached. A task with a final line also has score: the probability
+    of its yes against its no, 0 to 1, or missing where the engine gives no log-probabilities. A bad row never stops
+    the others, and is asked again by the next run.
 
     Raises RecenterError for what no row can answer for: a missing key, a server that cannot be reached at all,
     an unusable cache, an item without a slot.
@@ -70,7 +71,8 @@ def run(
                 # Another run may have stored an answer first: what the cache says is what holds.
                 for key, held in store.look_up(request.key for request in plan.pending).items():
                     own = session.answers.get(key)
-                    if held.answer.error is None and (own is None or own.text != held.answer.text):
+                    same = own is not None and (own.text, own.score) == (held.answer.text, held.answer.score)
+                    if held.answer.error is None and not same:
                         session.answers[key] = held.answer
                         session.parsed.pop(key, None)
     return _frame(questions, plan, session)
@@ -114,6 +116,7 @@ def estimate(
 class _Plan:
     """What the cache answers for good, and what has to be asked."""
 
+    items: dict[bytes, Mapping[str, Any]]  # one a question
     keys: list[bytes]  # one an item
     final: dict[bytes, Answer]
     tries: dict[bytes, int]
@@ -138,7 +141,7 @@ def _plan(questions: Questions, items: Items, store: Cache | None) -> _Plan:
             if stored.unusable >= TRIES:
                 final[key] = stored.answer
     pending = [questions.request(key, slots) for key, slots in unique.items() if key not in final]
-    return _Plan(keys, final, tries, pending)
+    return _Plan(unique, keys, final, tries, pending)
 
 
 def _frame(questions: Questions, plan: _Plan, session: Session) -> pd.DataFrame:
@@ -151,7 +154,7 @@ def _frame(questions: Questions, plan: _Plan, session: Session) -> pd.DataFrame:
         answer = final.get(key) or session.answers.get(key) or left_over
         fields = session.parsed.get(key)
         if fields is None and answer.error is None:
-            fields = parse(task, answer)
+            fields = parse(task, answer, plan.items[key])
             if fields is not None:
                 session.parsed[key] = fields
         answers.append(answer)
@@ -161,6 +164,8 @@ def _frame(questions: Questions, plan: _Plan, session: Session) -> pd.DataFrame:
         name: [None if fields is None else getattr(fields, name) for fields in values]
         for name in task.output.model_fields
     }
+    if task.line:
+        columns["score"] = pd.Series([answer.score for answer in answers], dtype=object)  # None stays None
     columns["error"] = [answer.error for answer in answers]
     columns["detail"] = [answer.detail for answer in answers]
     columns["raw"] = [answer.text for answer in answers]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.cache import Cache
@@ -16,7 +16,7 @@ from recenter_utils.inference.costs import cost, expected_cost
 from recenter_utils.inference.engines import Engine
 from recenter_utils.inference.progress import Progress
 from recenter_utils.inference.requests import Answer, Questions, Request
-from recenter_utils.inference.tasks import Task
+from recenter_utils.inference.tasks import Output, Task
 
 #: Seconds between commits: what a kill may cost, on top of the requests in flight, stays under twice this.
 COMMIT_EVERY = 0.05
@@ -31,22 +31,26 @@ _IN_THE_ANSWER = ("unparsed", "truncated", "refused")
 T = TypeVar("T")
 
 
-def parse(task: Task, answer: Answer) -> BaseModel | None:
-    """Return the answer's fields; where it does not fit the schema, None, with the reason put into the answer."""
+def parse(task: Task, answer: Answer, slots: Mapping[str, Any] | None = None) -> Output | None:
+    """Return the answer's fields; where it does not fit the task, None, with the reason put into the answer.
+
+    slots: what the prompt was filled with, for tasks whose answers must fit it.
+    """
     if answer.error or answer.text is None:
         return None
-    text = answer.text.strip()
-    if not text.startswith("{"):
-        # Models think aloud, and wrap JSON in prose or code fences; what stands between the outer braces is the answer.
-        text = text.rpartition("</think>")[2]
-        text = text[text.find("{") : text.rfind("}") + 1] or text
     try:
-        return task.output.model_validate_json(text)
+        fields = task.output.from_text(answer.text)
+        if slots is not None:
+            fields.check(slots)
+        return fields
     except ValidationError as problem:
         fault = problem.errors(include_url=False)[0]
         place = ".".join(map(str, fault["loc"]))
         answer.error, answer.detail = "unparsed", f"{place + ': ' if place else ''}{fault['msg']}"
-        return None
+    except ValueError as problem:
+        answer.error, answer.detail = "unparsed", str(problem)
+    answer.score = None
+    return None
 
 
 class Session:
@@ -65,7 +69,7 @@ class Session:
         self.max_cost = max_cost
         self.cut_short = False  # by max_cost
         self.answers: dict[bytes, Answer] = {}
-        self.parsed: dict[bytes, BaseModel] = {}
+        self.parsed: dict[bytes, Output] = {}
         self.cost: dict[bytes, float] = {}
         self._spent = self._reserved = 0.0
         self._in_flight: dict[bytes, float] = {}
@@ -132,7 +136,7 @@ class Session:
     def _deliver(self, request: Request, answer: Answer) -> None:
         key = request.key
         answer.text, answer.detail = _encodable(answer.text), _encodable(answer.detail) or ""
-        fields = parse(self.questions.task, answer)
+        fields = parse(self.questions.task, answer, request.slots)
         if fields is not None:
             self.parsed[key] = fields
         self.tries[key] = self.tries.get(key, 0) + 1

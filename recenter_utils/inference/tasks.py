@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from recenter_utils.inference.final_line import FinalLine
 from recenter_utils.inference.prompts import Prompt, load_prompt
 
 
@@ -15,6 +17,30 @@ class Output(BaseModel):
     """Base of every answer: no key besides those named, so that a schema can be enforced by the server."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read an answer; raise ValueError, with the reason, where it has another shape."""
+        text = text.strip()
+        if not text.startswith("{"):
+            # Models think aloud, and wrap JSON in prose or code fences; what stands between the outer braces is the
+            # answer.
+            text = text.rpartition("</think>")[2]
+            text = text[text.find("{") : text.rfind("}") + 1] or text
+        return cls.model_validate_json(text)
+
+    def check(self, slots: Mapping[str, Any]) -> None:
+        """Raise ValueError where an answer of the right shape does not fit what was asked."""
+        return None
+
+
+class TextOutput(Output):
+    """Base of answers in free text that end with a line of their own: they have no schema."""
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """See `Output.from_text`."""
+        raise NotImplementedError
 
 
 class LanguageCheck(Output):
@@ -109,12 +135,46 @@ class AttributeRefinement(Output):
         return self
 
 
+#: How a relevance judgment ends.
+RELEVANCE_LINE = FinalLine("Answer: ", yes="YES", no="NO")
+
+
+class RelevanceJudgment(TextOutput):
+    """I.8: reasoning, then a final line that is read strictly (`FinalLine.read`)."""
+
+    label: Literal["yes", "no"]
+    reasoning: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """See `Output.from_text`."""
+        reasoning, yes = RELEVANCE_LINE.read(text)
+        return cls(label="yes" if yes else "no", reasoning=reasoning)
+
+
+class PairFilter(Output):
+    """The coarse filter of §5.1: the numbers of a user's attributes that may matter, each once."""
+
+    relevant: Annotated[list[int], AfterValidator(lambda numbers: list(dict.fromkeys(numbers)))]
+
+    def check(self, slots: Mapping[str, Any]) -> None:
+        """See `Output.check`: a number that is not in the list may stand for any attribute or none."""
+        given = {attribute["number"] for attribute in slots["attributes"]}
+        if unknown := [number for number in self.relevant if number not in given]:
+            raise ValueError(f"no attribute has the number {', '.join(map(str, unknown[:5]))}")
+
+
 @dataclass(frozen=True)
 class Task:
-    """Something models are asked: a prompt and the shape of its answer."""
+    """Something models are asked: a prompt and the shape of its answer.
+
+    A task whose answers are free text has no schema. Where they end with a final line of two words (`line`), the
+    probability of its yes is kept beside the answer as `score`, if the engine gives log-probabilities.
+    """
 
     name: str
-    output: type[BaseModel]
+    output: type[Output]
+    line: FinalLine | None = None
 
     @property
     def prompt(self) -> Prompt:
@@ -122,9 +182,9 @@ class Task:
         return load_prompt(self.name)
 
     @cached_property
-    def schema(self) -> dict[str, Any]:
-        """JSON schema of the answer."""
-        return self.output.model_json_schema()
+    def schema(self) -> dict[str, Any] | None:
+        """JSON schema of the answer; None where the answer is free text."""
+        return None if issubclass(self.output, TextOutput) else self.output.model_json_schema()
 
 
 LANGUAGE_CHECK = Task("language_check", LanguageCheck)
@@ -135,3 +195,5 @@ FLAG_CATEGORY = Task("flag_category", FlagCategory)
 ATTRIBUTE_VERIFICATION = Task("attribute_verification", AttributeVerification)
 ATTRIBUTE_VERIFICATION_CRITERIA = Task("attribute_verification_criteria", AttributeVerificationCriteria)
 ATTRIBUTE_REFINEMENT = Task("attribute_refinement", AttributeRefinement)
+PAIR_FILTER = Task("pair_filter", PairFilter)
+RELEVANCE_JUDGMENT = Task("relevance", RelevanceJudgment, RELEVANCE_LINE)

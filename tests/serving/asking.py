@@ -20,6 +20,7 @@ def question(
         messages=[{"role": "system", "content": "Answer."}, {"role": "user", "content": f"{text} ({number})"}],
         schema=task.schema if task else None,
         sampling={"temperature": 0.0, "max_tokens": 64, **sampling},
+        line=task.line if task else None,
     )
 
 

@@ -25,6 +25,7 @@ class LLM:
         if max_model_len == 13:
             raise ValueError("the weights are broken")
         self.llm_engine, self.waiting, self.asked = self, [], 0
+        self.listed = set()
         self.model_config = SimpleNamespace(max_model_len=max_model_len)
 
     def get_tokenizer(self):
@@ -37,6 +38,8 @@ class LLM:
         (messages,) = conversations
         self.asked += 1
         self.waiting.append((str(self.asked), messages[-1]["content"]))
+        if getattr(params, "logprobs", None) == 20:
+            self.listed.add(str(self.asked))
         return [f"{self.asked}-random"]
 
     def has_unfinished_requests(self):
@@ -50,7 +53,13 @@ class LLM:
             os._exit(3)
         if text.startswith("hang"):
             time.sleep(600)
-        choice = SimpleNamespace(text=text, token_ids=[1], finish_reason="stop")
+        choice = SimpleNamespace(text=text, token_ids=[1], finish_reason="stop", logprobs=None)
+        if text.startswith("judge") and name in self.listed:
+            choice.text, choice.token_ids = "So.\\nAnswer: YES", [1, 2]
+            drawn, other = SimpleNamespace(decoded_token=" YES", logprob=-0.25), float("-inf")
+            listed = {2: drawn, 3: SimpleNamespace(decoded_token=" NO", logprob=-1.5)}
+            listed[4] = SimpleNamespace(decoded_token=None, logprob=other)
+            choice.logprobs = [{1: SimpleNamespace(decoded_token="So.\\nAnswer:", logprob=0.0)}, listed]
         return [SimpleNamespace(request_id=name, finished=True, prompt_token_ids=[1], outputs=[choice])]
 """
 

@@ -12,7 +12,7 @@ from tiny_model import CONTEXT_LENGTH
 
 from recenter_utils.inference.engines.openai import OpenAIEngine
 from recenter_utils.inference.models import Model
-from recenter_utils.inference.requests import Answer
+from recenter_utils.inference.requests import Answer, Request
 from recenter_utils.inference.run import run
 from recenter_utils.inference.tasks import ASSISTANT_USE, LANGUAGE_CHECK
 
@@ -63,8 +63,8 @@ class _Watched(OpenAIEngine):
         super().__init__(model)
         self._answers, self._after_each = 0, after_each
 
-    def read(self, content: object) -> Answer:
-        answer = super().read(content)
+    def read(self, content: object, request: Request) -> Answer:
+        answer = super().read(content, request)
         self._answers += 1
         self._after_each(self._answers)
         return answer

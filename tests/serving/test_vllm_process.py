@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from asking import ask, question
 from recenter_utils.inference.engines.vllm import RESTARTS, VLLMEngine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Request
+from recenter_utils.inference.tasks import RELEVANCE_JUDGMENT
 
 MakeEngine = Callable[..., VLLMEngine]
 
@@ -170,6 +172,14 @@ def test_an_interpreter_without_vllm_is_named_with_the_remedy(
     asyncio.run(engine.close())
     assert str(python) in engine.unusable
     assert "RECENTER_VLLM_PYTHON" in engine.unusable
+
+
+def test_scores_come_with_the_answers_that_want_them(make: MakeEngine) -> None:
+    judged, plain = question(1, "judge", task=RELEVANCE_JUDGMENT), question(2, "judge")
+    answers = ask(make(), [judged, plain])
+    assert answers[judged.key].score == pytest.approx(1 / (1 + math.exp(-1.25)))
+    assert answers[plain.key].score is None
+    assert answers[plain.key].text == plain.messages[-1]["content"], "it was asked for no log-probabilities"
 
 
 def test_no_key_reaches_a_row(make: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The embedded engine: models made of rules and MiniLM that run anywhere, offline, on the CPU.
 
-They truly read the text of a request and answer in the task's own schema, at operating points set by
+They truly read the text of a request and answer in the task's own schema or words, at operating points set by
 dials, so that a study runs from end to end with no network, key or GPU. None is a language model.
 """
 
@@ -14,7 +14,7 @@ from itertools import islice
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, Request
-from recenter_utils.inference.rules import RULES, TEXTS, Dials
+from recenter_utils.inference.rules import RULES, TEXTS, Dials, Graded
 from recenter_utils.inference.rules.topics import remember
 
 #: Requests pulled at once: enough for MiniLM to encode in full batches.
@@ -56,8 +56,10 @@ class EmbeddedEngine(Engine):
             detail = f"The embedded models know no task '{request.task}'; they know {', '.join(RULES)}."
             return Answer(error="server", detail=detail, prompt_tokens=asked)
         try:
-            text = json.dumps(rule(request.slots, self.dials))
+            said = rule(request.slots, self.dials)
         except Exception as problem:
             detail = f"{type(problem).__name__}: {problem}"
             return Answer(error="server", detail=detail, prompt_tokens=asked)
-        return Answer(text=text, prompt_tokens=asked, completion_tokens=len(text) // 4)
+        text = said.text if isinstance(said, Graded) else json.dumps(said)
+        score = said.score if isinstance(said, Graded) else None
+        return Answer(text=text, prompt_tokens=asked, completion_tokens=len(text) // 4, score=score)

@@ -20,6 +20,7 @@ _TOO_LONG = re.compile(
     r"context.?(length|window|limit|size)|maximum (context|model) length|max_model_len|too long|reduce the length", re.I
 )
 _REFUSED = re.compile(r"content.?(policy|filter|management)|usage polic|moderation|flagged|invalid_prompt", re.I)
+_LOGPROBS = re.compile(r"log.?prob", re.I)
 
 
 def kind_of(status: int, said: str) -> ErrorKind:
@@ -27,6 +28,16 @@ def kind_of(status: int, said: str) -> ErrorKind:
     if status == 413 or (status in (400, 422) and _TOO_LONG.search(said)):
         return "context_length"
     return "refused" if status in (400, 403, 422) and _REFUSED.search(said) else "server"
+
+
+def minds_logprobs(status: int, said: str, graded: bool) -> bool:
+    """Tell whether a server refuses log-probabilities, and not the request.
+
+    graded: it is known to give them, so that a refusal in other words is about something else.
+    """
+    if status not in (400, 403, 422, 501) or kind_of(status, said) != "server":
+        return False
+    return bool(_LOGPROBS.search(said)) or (status in (400, 422) and not graded)
 
 
 def words(problem: openai.APIStatusError) -> str:

@@ -15,6 +15,7 @@ from recenter_utils.inference.engines import failures
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, ErrorKind, Request
+from recenter_utils.inference.scores import ALTERNATIVES, openai_tokens, score
 
 #: Seconds before the first retry; doubles with each.
 BACKOFF = 0.5
@@ -25,6 +26,12 @@ CONNECT = 10.0
 #: Requests that fail one after another, retries included, before the rest is spared: at least these, and as many as
 #: are in flight at once. A server that hangs would otherwise cost minutes a row.
 GIVE_UP_AFTER = 10
+
+#: How many alternatives to a token a request may ask for, one after the other; None: no log-probabilities at all.
+_ASK_FOR: tuple[int | None, ...] = (*ALTERNATIVES, None)
+
+#: The first of these that a server takes, by address and model: what one run learns, the next need not.
+_taken: dict[tuple[str, str], int] = {}
 
 
 class OpenAIEngine(Engine):
@@ -48,6 +55,8 @@ class OpenAIEngine(Engine):
         self._resume_at = 0.0
         self._answered = self._failed_in_a_row = 0
         self._given_up = ""
+        self._graded = False  # whether a request with log-probabilities was ever answered
+        self._server = (str(model.base_url), model.asked_name)
 
     async def ask(self, requests: Iterator[Request], deliver: Deliver) -> None:
         """See `Engine.ask`."""
@@ -70,7 +79,8 @@ class OpenAIEngine(Engine):
             deliver(request, await self._answer(request))
 
     async def _answer(self, request: Request) -> Answer:
-        body = self.body(request)
+        step = self.step(request)
+        body = self.body(request, step)
         asked = tries = 0
         answered = self._answered
         while True:
@@ -86,19 +96,50 @@ class OpenAIEngine(Engine):
                     # The server is limiting us, not failing: others were answered meanwhile.
                     tries, answered = 0, self._answered
                 pause = self._pause(problem, tries)
+                if pause is None and self._minds_logprobs(problem, step):
+                    step, tries, pause = step + 1, 0, 0.0
+                    body = self.body(request, step)
                 if pause is None:
                     answer = self._failure(problem)
                     answer.asked = asked
                     return answer
             else:
                 self._answered, self._failed_in_a_row = self._answered + 1, 0
-                answer = self.read(content)
+                self.learn(request, step)
+                answer = self.read(content, request)
                 answer.asked = asked
                 return answer
             await asyncio.sleep(pause)
 
-    def body(self, request: Request) -> dict[str, Any]:
-        """Return the request as the protocol has it. A model's options may rename or leave out fields."""
+    def step(self, request: Request) -> int:
+        """Return how a request asks for log-probabilities: its place in `_ASK_FOR`, the last for not at all."""
+        last = len(_ASK_FOR) - 1
+        return _taken.get(self._server, 0) if request.line and self.model.logprobs else last
+
+    def wants_logprobs(self, request: Request) -> bool:
+        """Tell whether a request is asked with log-probabilities."""
+        return _ASK_FOR[self.step(request)] is not None
+
+    def spare_logprobs(self) -> None:
+        """Remember that the server takes none: for batches, where a try costs a night."""
+        _taken[self._server] = len(_ASK_FOR) - 1
+
+    def learn(self, request: Request, step: int) -> None:
+        """Remember that the server takes requests of this step."""
+        if request.line and self.model.logprobs:
+            self._graded = self._graded or _ASK_FOR[step] is not None
+            _taken[self._server] = max(step, _taken.get(self._server, 0))
+
+    def _minds_logprobs(self, problem: Exception, step: int) -> bool:
+        if _ASK_FOR[step] is None or not isinstance(problem, openai.APIStatusError):
+            return False
+        return failures.minds_logprobs(problem.status_code, failures.words(problem), self._graded)
+
+    def body(self, request: Request, step: int | None = None) -> dict[str, Any]:
+        """Return the request as the protocol has it. A model's options may rename or leave out fields.
+
+        step: see `step`; by default that of what the server is known to take.
+        """
         body: dict[str, Any] = {
             "model": self.model.asked_name,
             "messages": request.messages,
@@ -107,6 +148,8 @@ class OpenAIEngine(Engine):
         if request.schema and self.model.json_schema:
             schema = {"name": request.task, "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if alternatives := _ASK_FOR[self.step(request) if step is None else step]:
+            body |= {"logprobs": True, "top_logprobs": alternatives}
         for name, other in self.model.options.get("rename", {}).items():
             if name in body:
                 body[other] = body.pop(name)
@@ -114,7 +157,7 @@ class OpenAIEngine(Engine):
             body.pop(name, None)
         return body | self.model.options.get("extra_body", {})
 
-    def read(self, content: Any) -> Answer:
+    def read(self, content: Any, request: Request) -> Answer:
         """Return what a chat completion says; a body of another shape is a server's error, not ours."""
         try:
             choice = content["choices"][0]
@@ -134,6 +177,8 @@ class OpenAIEngine(Engine):
             answer.error, answer.detail = "truncated", "the answer reached max_tokens"
         elif not answer.text:
             answer.error, answer.detail = "unparsed", "the answer is empty"
+        elif request.line:
+            answer.score = score(text, openai_tokens(choice), request.line)
         return answer
 
     def clean(self, text: str) -> str:

@@ -33,6 +33,7 @@ async def ask_batch(engine: OpenAIEngine, requests: list[Request], deliver: Deli
     """
     # A night's waiting must outlive a moment's failure.
     client = engine.client.with_options(max_retries=max(engine.model.retries, 2))
+    without: list[Request] = []  # refused for the log-probabilities they asked for
     waiting = {request.key: request for request in requests}
     handed_in = cache.batches(waiting) if cache else {}
     try:
@@ -42,7 +43,7 @@ async def ask_batch(engine: OpenAIEngine, requests: list[Request], deliver: Deli
             if cache:
                 cache.remember_batch(part, batch_id)
         for batch_id in dict.fromkeys(handed_in.values()):
-            outcome = await _outcome(engine, client, batch_id, waiting, deliver)
+            outcome = await _outcome(engine, client, batch_id, waiting, deliver, without)
             for key in [key for key, other in handed_in.items() if other == batch_id and key in waiting]:
                 deliver(waiting.pop(key), Answer(error="server", detail=engine.clean(outcome)))
     except openai.NotFoundError as problem:
@@ -53,6 +54,11 @@ async def ask_batch(engine: OpenAIEngine, requests: list[Request], deliver: Deli
             f"The batch interface of model '{engine.model.name}' failed ({engine.clean(str(problem))}): run again, "
             "and what was handed in is found."
         ) from None
+    if without:
+        engine.spare_logprobs()
+        if cache:
+            cache.forget_batches(request.key for request in without)
+        await ask_batch(engine, without, deliver, cache)
 
 
 def _parts(engine: OpenAIEngine, requests: list[Request]) -> Iterator[dict[bytes, bytes]]:
@@ -83,6 +89,7 @@ async def _outcome(
     batch_id: str,
     waiting: dict[bytes, Request],
     deliver: Deliver,
+    without: list[Request],
 ) -> str:
     """Wait for a batch and deliver what came of it; return what to say of the requests that it leaves out."""
     pause = float(engine.model.options.get("batch_poll", 15.0))
@@ -94,13 +101,15 @@ async def _outcome(
     for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
         text = (await client.files.content(file_id)).text
         for line in text.split("\n"):  # not splitlines(): an answer may hold U+2028
-            _deliver_line(engine, line, waiting, deliver)
+            _deliver_line(engine, line, waiting, deliver, without)
     problems = batch.errors.data if batch.errors and batch.errors.data else []
     reasons = "; ".join(problem.message or "" for problem in problems[:3])
     return f"the batch ended as '{batch.status}' without this request" + (f" ({reasons})" if reasons else "")
 
 
-def _deliver_line(engine: OpenAIEngine, line: str, waiting: dict[bytes, Request], deliver: Deliver) -> None:
+def _deliver_line(
+    engine: OpenAIEngine, line: str, waiting: dict[bytes, Request], deliver: Deliver, without: list[Request]
+) -> None:
     try:
         result: dict[str, Any] = json.loads(line)
         response, error = result.get("response") or {}, result.get("error")
@@ -109,8 +118,10 @@ def _deliver_line(engine: OpenAIEngine, line: str, waiting: dict[bytes, Request]
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # whichever request it was about is left waiting, and so gets an error row
     if status == 200:
-        deliver(request, engine.read(body))
+        return deliver(request, engine.read(body, request))
+    said = json.dumps(error or body)
+    status = status if isinstance(status, int) else 0
+    if engine.wants_logprobs(request) and failures.minds_logprobs(status, said, graded=True):
+        without.append(request)
     else:
-        said = json.dumps(error or body)
-        kind = failures.kind_of(status if isinstance(status, int) else 0, said)
-        deliver(request, Answer(error=kind, detail=engine.clean(said)))
+        deliver(request, Answer(error=failures.kind_of(status, said), detail=engine.clean(said)))

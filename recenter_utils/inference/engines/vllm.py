@@ -19,6 +19,7 @@ from typing import Any
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, Request
+from recenter_utils.inference.scores import ALTERNATIVES, TAIL, Token, score
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 
@@ -76,8 +77,13 @@ class VLLMEngine(Engine):
                         deliver(request, Answer(error="server", detail=str(problem)))
                     held.clear()
                     continue
-                for answer in answers:
-                    deliver(held.pop(answer.pop("number")), Answer(**answer))
+                for said in answers:
+                    request = held.pop(said.pop("number"))
+                    tokens = [Token(*token) for token in said.pop("tokens", ())]
+                    answer = Answer(**said)
+                    if request.line and not answer.error:
+                        answer.score = score(answer.text, tokens, request.line)
+                    deliver(request, answer)
         except BaseException:
             # Cancelled with answers under way: the next `ask` would read them as its own.
             self._stop()
@@ -108,8 +114,11 @@ class VLLMEngine(Engine):
 
     def _line(self, number: int, request: Request) -> str:
         schema = request.schema if self.model.json_schema else None
-        line = {"number": number, "messages": request.messages, "schema": schema}
-        return json.dumps({**line, "sampling": dict(request.sampling)})
+        line = {"number": number, "messages": request.messages, "schema": schema, "sampling": dict(request.sampling)}
+        if request.line and self.model.logprobs:
+            allowed = int(self.model.options.get("max_logprobs", ALTERNATIVES[0]))
+            line |= {"tokens": TAIL, "alternatives": min(ALTERNATIVES[0], allowed)}
+        return json.dumps(line)
 
     def _setup(self) -> dict[str, Any]:
         arguments = {name: value for name, value in self.model.options.items() if name not in _OURS}

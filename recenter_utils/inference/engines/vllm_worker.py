@@ -4,10 +4,12 @@ It runs under whatever interpreter has vLLM, where this package need not be inst
 standard library and vLLM, nothing else. `vllm.py` beside it starts it and says what goes over the pipes:
 
     in   {"llm": {...}, "template": {...}}         once: arguments of LLM and of the chat template
-         {"number": 7, "messages": [...], "schema": {...} | null, "sampling": {...}}
+         {"number": 7, "messages": [...], "schema": {...} | null, "sampling": {...},
+          "tokens": 48, "alternatives": 20}        the last two where log-probabilities are wanted
     out  {"ready": 32768}                          the context length, once the model is loaded
          {"unusable": "..."}                       instead, where vLLM is missing or too old
          {"answers": [{"number": 7, "text": ..., "error": ..., ...}, ...]}     empty: still at work
+              with "tokens": [[text, logprob, [[text, logprob], ...]], ...], the answer's last ones, where wanted
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class _Desk:
         self.tokenizer = llm.get_tokenizer()
         self.room = self.engine.model_config.max_model_len
         self.numbers: dict[str, int] = {}
+        self.tails: dict[int, int] = {}  # how many tokens a request wants to see
 
     def serve(self, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
         said = time.monotonic()
@@ -103,6 +106,10 @@ class _Desk:
             if tokens + answer > self.room:
                 detail = f"{tokens} tokens and an answer of up to {answer} do not fit into {self.room}"
                 return {"number": number, "error": "context_length", "detail": detail, "asked": 0}
+            if tail := request.get("tokens"):
+                settings["logprobs"] = request["alternatives"]
+            if "structured_outputs" in settings:
+                settings["structured_outputs"] = StructuredOutputsParams(**settings["structured_outputs"])
             if schema:
                 settings["structured_outputs"] = StructuredOutputsParams(json=schema)
             (name,) = self.llm.enqueue_chat(
@@ -114,6 +121,8 @@ class _Desk:
             detail = f"{type(problem).__name__}: {problem}"
             return {"number": number, "error": "server", "detail": detail, "asked": 0}
         self.numbers[_plain(name)] = number
+        if tail:
+            self.tails[number] = tail
         return None
 
     def count(self, messages: list[dict[str, str]]) -> int:
@@ -137,7 +146,19 @@ class _Desk:
             answer |= {"error": "server", "detail": f"vLLM gave it up ({choice.finish_reason})"}
         elif not choice.text:
             answer |= {"error": "unparsed", "detail": "the answer is empty"}
+        if tail := self.tails.pop(answer["number"], 0):
+            answer["tokens"] = _tokens(choice, tail)
         return answer
+
+
+def _tokens(choice: Any, tail: int) -> list[Any]:
+    """Return the last tokens of an answer, each with those that might have stood in its place."""
+    tokens = []
+    for token, listed in list(zip(choice.token_ids, choice.logprobs or (), strict=False))[-tail:]:
+        others = [[other.decoded_token or "", max(other.logprob, -9999.0)] for other in listed.values()]
+        drawn = listed[token]
+        tokens.append([drawn.decoded_token or "", max(drawn.logprob, -9999.0), others])
+    return tokens
 
 
 def _plain(name: str) -> str:

@@ -14,12 +14,16 @@ from recenter_utils.inference.rules.extraction import extract, gists
 from recenter_utils.inference.rules.flag_category import flag_category
 from recenter_utils.inference.rules.flag_reason import flag_reason, wanted
 from recenter_utils.inference.rules.language import check_language
+from recenter_utils.inference.rules.pairing import filter_pairs
+from recenter_utils.inference.rules.pairing import wanted as wanted_to_filter
 from recenter_utils.inference.rules.refinement import refine
 from recenter_utils.inference.rules.refinement import wanted as wanted_to_refine
+from recenter_utils.inference.rules.relevance import Graded, judge_relevance
+from recenter_utils.inference.rules.relevance import wanted as wanted_to_judge
 from recenter_utils.inference.rules.verification import verify, verify_by_criteria
 from recenter_utils.inference.rules.verification import wanted as wanted_to_verify
 
-Rule = Callable[[Mapping[str, Any], Dials], dict[str, Any]]
+Rule = Callable[[Mapping[str, Any], Dials], dict[str, Any] | Graded]
 
 RULES: dict[str, Rule] = {
     "language_check": check_language,
@@ -30,6 +34,8 @@ RULES: dict[str, Rule] = {
     "attribute_verification": verify,
     "attribute_verification_criteria": verify_by_criteria,
     "attribute_refinement": refine,
+    "pair_filter": filter_pairs,
+    "relevance": judge_relevance,
 }
 
 #: What MiniLM is asked about by a task's rule, so that an engine can encode the texts of many requests at once.
@@ -39,6 +45,8 @@ TEXTS: dict[str, Callable[[Mapping[str, Any], Dials], list[str]]] = {
     "attribute_verification": wanted_to_verify,
     "attribute_verification_criteria": wanted_to_verify,
     "attribute_refinement": wanted_to_refine,
+    "pair_filter": wanted_to_filter,
+    "relevance": wanted_to_judge,
 }
 
 
@@ -52,4 +60,4 @@ def version() -> str:
     return digest.hexdigest()
 
 
-__all__ = ["RULES", "TEXTS", "Dials", "Rule", "version"]
+__all__ = ["RULES", "TEXTS", "Dials", "Graded", "Rule", "version"]

@@ -23,6 +23,12 @@ class Dials(BaseModel):
     minimum: float = Field(0.3, ge=0, le=1, description="Attributes of lower confidence are not answered.")
     similarity: float = Field(0.42, ge=0, le=1, description="Cosine at which a turn counts for a topic.")
     support: int = Field(2, ge=1, description="User turns that must show a topic before it is an interest.")
+    relevance: float = Field(
+        0.5, gt=0, lt=1, description="Grade at which an attribute is said to change the answer to a request."
+    )
+    nearness: float = Field(
+        0.5, ge=0, le=1, description="How far nearness of topic alone makes an attribute seem relevant."
+    )
 
     @classmethod
     def of(cls, options: Mapping[str, Any], model: str) -> Dials:

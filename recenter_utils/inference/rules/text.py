@@ -50,7 +50,8 @@ def prose(text: str) -> str:
 
 def spell_out(text: str) -> str:
     """Return chat English with contractions and common chat spellings written out (`im` becomes `I am`)."""
-    return _SPELLING.sub(lambda match: _SPELLINGS[match[0].lower()], text)
+    # Some letters match another's case without being it: a Turkish İ is no "i".
+    return _SPELLING.sub(lambda match: _SPELLINGS.get(match[0].lower(), match[0]), text)
 
 
 def sentences(text: str) -> list[str]:
