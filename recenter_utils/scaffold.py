@@ -31,6 +31,11 @@ models: # names from recenter_utils/inference/models.yaml, or from a models.yaml
   language: embedded-plain
   assistant_use: embedded-plain
   extraction: embedded-plain # rules, to try things out; name a language model here for a real study
+#   pairing: embedded-plain
+#   relevance: [embedded-plain] # as many as are to be compared
+# pairing: # stage 2, which attributes matter for a request: take the marks away once there are requests
+#   prompts: requests.jsonl # beside this file, a line each: {{"prompt_id": "q1", "text": "Plan a weekend for me."}}
+#   origin: human # who wrote them
 """
 
 

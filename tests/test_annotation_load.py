@@ -160,16 +160,16 @@ def test_options_that_do_not_fit_are_one_sentence(
     if "host" in options and " " in options["host"]:
         monkeypatch.setenv("RECENTER_ANNOTATION_KEY", "x" * 32)
     with pytest.raises(RecenterError, match=re.escape(message)) as refused:
-        annotate(Study.open("demo"), **{"task": "relevance", "port": 0} | options)
+        annotate(Study.open("demo"), **{"task": "preference", "port": 0} | options)
     assert "\n" not in str(refused.value)
     assert not list((workspace / "data" / "demo").glob("annotation/*"))
 
 
 def test_a_task_without_items_says_where_they_go(workspace: Path) -> None:
-    items = workspace / "data" / "demo" / "items" / "relevance.jsonl"
+    items = workspace / "data" / "demo" / "items" / "preference.jsonl"
     items.unlink()
-    with pytest.raises(RecenterError, match=f"has no items for relevance yet: write them to {items}"):
-        annotate(Study.open("demo"), "relevance", port=0)
+    with pytest.raises(RecenterError, match=f"has no items for preference yet: write them to {items}"):
+        annotate(Study.open("demo"), "preference", port=0)
 
 
 def test_a_code_that_prolific_does_not_give_is_refused() -> None:

@@ -40,13 +40,19 @@ def _refined(study: Study, checks: int) -> list[Page]:
     return refined_pages(study, checks)
 
 
+def _relevance(study: Study, checks: int) -> list[Page]:
+    from recenter_utils.annotation.relevance_pages import study_pages
+
+    return study_pages(study, checks)
+
+
 #: Every task by its name. A stage that makes pages of its own puts its builder here.
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task("attribute_quality", ATTRIBUTE_QUALITY, _quality),
         Task("refined_attributes", ATTRIBUTE_QUALITY, _refined),
-        Task("relevance", RELEVANCE),
+        Task("relevance", RELEVANCE, _relevance),
         Task("preference", PREFERENCE),
     )
 }
