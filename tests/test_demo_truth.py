@@ -71,6 +71,53 @@ def test_what_was_planted_and_found_nearly_verbatim_has_the_planted_label(read: 
             assert (row["label"], row["failure_mode"]) == (plant["label"], plant["failure_mode"]), (plant, row)
 
 
+@pytest.fixture(scope="module")
+def relevance() -> list[dict]:
+    """The careful reader's lines about relevance."""
+    return lines("relevance.jsonl")
+
+
+def test_every_attribute_of_a_chat_user_was_read_against_the_requests(read: list[dict], relevance: list[dict]) -> None:
+    chat = list(dict.fromkeys(row["attribute"] for row in read if row["user_id"].startswith("chat/")))
+    known = list(dict.fromkeys(row["attribute"] for row in relevance))
+    assert not set(chat) - set(known), "attributes without a line in truth/relevance.jsonl"
+    assert not set(known) - set(chat), "lines in truth/relevance.jsonl about attributes that no chat user has"
+    assert known == chat
+
+
+def test_every_request_of_the_demo_was_read(relevance: list[dict]) -> None:
+    prompts = (TRUTH.parent / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = {json.loads(line)["prompt_id"] for line in prompts}
+    assert {row["prompt_id"] for row in relevance} - {None} == asked
+
+
+def test_a_line_of_relevance_is_a_strength_or_says_that_nothing_is_affected(relevance: list[dict]) -> None:
+    seen = [(row["prompt_id"], row["attribute"]) for row in relevance]
+    assert len(set(seen)) == len(seen)
+    touched = {row["attribute"] for row in relevance if row["prompt_id"]}
+    for row in relevance:
+        assert list(row) == ["prompt_id", "attribute", "strength"]
+        if row["prompt_id"] is None:
+            assert row["strength"] == 0, row
+            assert row["attribute"] not in touched, row
+        else:
+            assert row["strength"] in {1, 2, 3}, row
+
+
+def test_about_a_sixth_of_what_can_meet_matters_clearly_and_advice_more_than_facts(
+    read: list[dict], relevance: list[dict]
+) -> None:
+    """People say yes to about a fifth (§5.2), slight effects and noise included."""
+    chat = [row["attribute"] for row in read if row["user_id"].startswith("chat/")]
+    clear = {(row["prompt_id"], row["attribute"]) for row in relevance if row["strength"] >= 2}
+    prompts = sorted({row["prompt_id"] for row in relevance} - {None})
+    share = {prompt: sum((prompt, words) in clear for words in chat) / len(chat) for prompt in prompts}
+    assert 0.13 < sum(share.values()) / len(share) < 0.25
+    assert max(share[fact] for fact in ("q02", "q06", "q08", "q12", "q20", "q24")) < min(
+        share[advice] for advice in ("q01", "q03", "q05", "q11", "q17", "q19", "q21", "q23")
+    )
+
+
 def test_there_is_something_to_find_of_every_kind_in_both_kinds_of_source(read: list[dict]) -> None:
     for real in (True, False):
         own = [row for row in read if row["user_id"].startswith("chat/") is real]

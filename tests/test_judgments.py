@@ -222,6 +222,75 @@ def test_the_page_says_which_excluded_name_has_no_answers(with_people: Path) -> 
     assert "Krippendorff's alpha (ordinal)" in text
 
 
+RELEVANT = [
+    '{"prompt_id": "q1", "attribute": "Has a dog.", "strength": 3}',
+    '{"prompt_id": "q2", "attribute": "Walks.", "strength": 1}',
+]
+
+
+@pytest.fixture
+def relevant(simulated: Study) -> Study:
+    """The study with a truth of relevance: two requests, two attributes."""
+    (simulated.folder / "truth" / "relevance.jsonl").write_text("\n".join(RELEVANT))
+    return Study.open("own")
+
+
+def request(name: str, *attributes: str) -> Page:
+    items = tuple(Item(item_id=f"{name}/{n}", attribute=text) for n, text in enumerate(attributes))
+    return Page(page_id=name, prompt=f"Request {name}?", items=items)
+
+
+def test_simulated_annotators_judge_relevance_by_request_and_words(relevant: Study) -> None:
+    pages = [request("q1", "Has a dog.", "Walks.", "Sings."), request("q2", "Has a dog."), request("q3", "Walks.")]
+    found = gather(relevant, "relevance", items_of(pages))
+    tables.check("relevance_judgments", found.judgments)
+    assert set(found.judgments["item_id"]) == {"q1/0", "q1/1", "q2/0"}  # not what the truth does not know
+    assert set(found.judgments["rater"]) == {f"simulated-{n}" for n in range(1, 6)}
+    assert set(found.judgments["rater_kind"]) == {"simulated"}
+    assert found.skipped == 2
+    assert "Simulated annotators skip 2 pairs for which no truth is planted." in found.words
+
+
+def test_a_truth_without_relevance_leaves_every_pair_to_people(simulated: Study) -> None:
+    found = gather(simulated, "relevance", items_of([request("q1", "Has a dog.", "Walks.")]))
+    assert found.judgments.is_empty()
+    assert found.skipped == 2
+
+
+def test_peoples_answers_on_relevance_count_as_those_of_stage_1_do(own: Study) -> None:
+    before = [request("q1", "Has a dog.", "Walks.", "Sings."), request("q2", "Has a dog."), request("q3", "Walks.")]
+    with Store(own.answers_path("relevance")) as store:
+        store.prepare("relevance", before)
+        said = [("ann", item.item_id, "yes") for page in before for item in page.items] + [("ben", "q1/0", "no")]
+        store.import_answers(
+            [{"rater": rater, "item_id": item, "label": label} for rater, item, label in said], "import:test"
+        )
+        with store.transaction() as db:
+            db.execute(
+                "INSERT INTO assignments (page, rater, place, assigned_at, released_at) VALUES ('q2', 'ann', 1, 1, 2)"
+            )
+    now = [request("q1", "Has a dog.", "Walks it daily."), request("q2", "Has a dog."), request("q3", "Walks.")]
+    found = gather(own, "relevance", items_of(now))
+    tables.check("relevance_judgments", found.judgments)
+    assert found.judgments.select("item_id", "rater", "label", "score").rows() == [
+        ("q1/0", "ann", "yes", 1.0),
+        ("q1/0", "ben", "no", 0.0),
+        ("q3/0", "ann", "yes", 1.0),
+    ]
+    # An attribute whose user was dropped since is gone.
+    assert why(found) == {GONE: (1, ["ann"]), REWORDED: (1, ["ann"]), TAKEN_BACK: (1, ["ann"])}
+
+
+def test_an_answer_to_a_request_in_other_words_is_an_answer_to_something_else(own: Study) -> None:
+    page = request("q1", "Has a dog.")
+    with Store(own.answers_path("relevance")) as store:
+        store.prepare("relevance", [page])
+        store.import_answers([{"rater": "ann", "item_id": "q1/0", "label": "yes"}], "import:test")
+    found = gather(own, "relevance", items_of([page.model_copy(update={"prompt": "Another request?"})]))
+    assert found.judgments.is_empty()
+    assert why(found) == {REWORDED: (1, ["ann"])}
+
+
 def test_a_file_may_not_call_a_person_as_simulated_annotators_are_called(tmp_path: Path) -> None:
     (tmp_path / "answers.csv").write_text("item,rater,label\nu#0,Simulated-1,accepted\nu#0,ann,accepted\n")
     found = imports.read(tmp_path / "answers.csv", imports.column_map([]), ATTRIBUTE_QUALITY, {"u#0": "Has a dog."})

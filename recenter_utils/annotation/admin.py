@@ -106,9 +106,9 @@ def _agreement(
     clusters = annotators.users_of(wide, counted.select("item_id", user_id="page_id").unique())
     pairs = agreement.pairwise(wide, scale.labels, clusters=clusters, draws=_DRAWS)
     apart: dict[str, str] = {}
-    if scale.task == "attribute_quality":
+    if scale.task != "preference":  # graded answers differ by degrees, of which the rule knows nothing
         apart = annotators.standing_apart(
-            wide, pairs, {person.rater: (person.checks_passed, person.checks) for person in people}
+            wide, pairs, {person.rater: (person.checks_passed, person.checks) for person in people}, scale=scale
         )
     overall = agreement.overall(wide, scale.labels, measurement=measurement, clusters=clusters, draws=_DRAWS)
     kappas = {rater: annotators.mean_kappa(pairs, rater) for rater in wide.columns}

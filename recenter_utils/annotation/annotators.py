@@ -6,7 +6,7 @@ stated rule says who that is (`outliers`). It excludes nobody: study.yaml does, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -90,13 +90,9 @@ def summary(
     passed = dict(checks.group_by("rater").agg(pl.col("passed").sum(), n=pl.len()).rows_by_key("rater", unique=True))
     if not len(answers.columns) and not passed:
         return table("annotators").empty()
-    counting = [rater for rater in answers.columns if rater not in excluded]
-    measured = _measured(answers[counting], items, passed, draws, seed)
-    for rater in [name for name in dict.fromkeys([*answers.columns, *passed]) if name in excluded]:
-        beside = [name for name in answers.columns if name in (*counting, rater)]
-        measured[rater] = _measured(answers[beside], items, passed, draws, seed).get(rater, {})
+    numbers = measured(answers, passed, excluded, lambda part: _measured(part, items, passed, draws, seed))
     rows = [
-        {"rater": rater, "checks_passed": hits, "checks": asked, **measured.get(rater, {})}
+        {"rater": rater, "checks_passed": hits, "checks": asked, **numbers.get(rater, {})}
         for rater, (hits, asked) in (dict.fromkeys(answers.columns, (0, 0)) | passed).items()
     ]
     columns = table("annotators").columns
@@ -116,6 +112,24 @@ def summary(
         excluded=is_excluded(excluded),
     )
     return found.sort("rater").select(list(columns)).cast(columns)
+
+
+def measured(
+    answers: pd.DataFrame,
+    others: Iterable[str],
+    excluded: Sequence[str],
+    measure: Callable[[pd.DataFrame], dict[str, dict[str, Any]]],
+) -> dict[str, dict[str, Any]]:
+    """Return each annotator's numbers: of those who count among themselves, of the excluded each beside these alone.
+
+    answers: see `wide`. others: annotators without such answers. measure: from answers to the numbers of each rater.
+    """
+    counting = [rater for rater in answers.columns if rater not in excluded]
+    found = measure(answers[counting])
+    for rater in [name for name in dict.fromkeys([*answers.columns, *others]) if name in excluded]:
+        beside = [name for name in answers.columns if name in (*counting, rater)]
+        found[rater] = measure(answers[beside]).get(rater, {})
+    return found
 
 
 _MEASURED = {

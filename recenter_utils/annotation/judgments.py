@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from recenter_utils import provenance
-from recenter_utils.annotation import simulation
+from recenter_utils.annotation import simulated_relevance, simulation
 from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task
-from recenter_utils.scales import ATTRIBUTE_QUALITY
+from recenter_utils.scales import ATTRIBUTE_QUALITY, RELEVANCE, Scale
 from recenter_utils.tables import table
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ COLUMNS = table("quality_judgments").columns
 
 CHECKS = pl.Schema({"rater": pl.String, "item_id": pl.String, "label": pl.String, "passed": pl.Boolean})
 
-GONE = "answers to attributes that the study does not judge now"
-REWORDED = "answers to a former wording of the attribute or its reason"
+GONE = "answers to what the study does not judge now"
+REWORDED = "answers to a former wording of what is judged"
 TAKEN_BACK = "answers on pages that were taken back from the annotator"
 
 
@@ -34,22 +35,23 @@ class Gathered:
     """Judgments of one task, and what was left out of them.
 
     judgments: in the columns of the codebook. checks: answers to check items (rater, item_id, label, passed).
-    left_out: why, n (answers), raters; a row for each reason that left anything out. skipped: attributes that simulated
-    annotators do not answer on, because no truth is planted for them.
+    left_out: why, n (answers), raters; a row for each reason that left anything out. skipped: items that simulated
+    annotators do not answer on, because no truth is planted for them. judged: what the items are, in the plural.
     """
 
     judgments: pl.DataFrame
     checks: pl.DataFrame
     left_out: pl.DataFrame
     skipped: int = 0
+    judged: str = "attributes"
 
     @property
     def words(self) -> str:
-        """How many answers do not count, and how many attributes simulated annotators skip."""
+        """How many answers do not count, and how many items simulated annotators skip."""
         n = self.left_out["n"].sum()
         said = f"{n:,} {'answer does' if n == 1 else 'answers do'} not count; they stay where they were given."
         if self.skipped:
-            said += f" Simulated annotators skip {self.skipped:,} attributes for which no truth is planted."
+            said += f" Simulated annotators skip {self.skipped:,} {self.judged} for which no truth is planted."
         return said
 
     @property
@@ -82,8 +84,8 @@ def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
     Args:
         study: Its store of answers is read, and its truth where it has simulated annotators.
         task: Such as `attribute_quality`.
-        items: item_id and version, all that the study judges now; for simulated annotators of attribute quality
-            also page_id (the user), page and attribute, as `items_of` gives them.
+        items: item_id and version, all that the study judges now; for simulated annotators also page_id (the user
+            of attribute quality, the request of relevance), page and attribute, as `items_of` gives them.
     """
     path = study.read_answers(task)
     answers = pl.DataFrame(schema=COLUMNS)
@@ -94,24 +96,21 @@ def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
         with Store(path) as store:
             held, on_pages = store.answers(), [item.item_id for page in store.pages() for item in page.items]
         answers, checks, out = _of_people(held, task, items, on_pages)
-    if study.simulated and find_task(task).scale is ATTRIBUTE_QUALITY:
-        known = items.join(
-            simulation.truth(study.simulated).rename({"user_id": "page_id"}), on=["page_id", "attribute"], how="left"
-        )
-        skipped = known["label"].null_count()
-        found = simulation.simulate(known, simulation.annotators(study.simulated), study.settings.seed)
+    scale = find_task(task).scale
+    if study.simulated and scale in (ATTRIBUTE_QUALITY, RELEVANCE):
+        found, skipped = _of_simulated(study.simulated, scale, items, study.settings.seed)
         answers = pl.concat([answers, _as_judgments(found.with_columns(rater_kind=pl.lit("simulated")), task)])
     schema: dict[str, Any] = {"why": pl.String, "n": pl.Int64, "raters": pl.List(pl.String)}
     rows = [(why, n, raters) for why, (n, raters) in out.items() if n]
     left_out = pl.DataFrame(rows, schema=schema, orient="row")
-    return Gathered(answers.sort("item_id", "rater"), checks, left_out, skipped)
+    return Gathered(answers.sort("item_id", "rater"), checks, left_out, skipped, scale.judged)
 
 
-def progress(judgments: pl.DataFrame, items: pl.DataFrame, raters: int) -> pl.DataFrame:
-    """Return how far the work is, a row a group of `items` (its column `group`): attributes by number of answers.
+def progress(judgments: pl.DataFrame, items: pl.DataFrame, raters: int, judged: str = "attributes") -> pl.DataFrame:
+    """Return how far the work is, a row a group of `items` (its column `group`): items by number of answers.
 
-    judgments: item_id, one row an answer. raters: answers an attribute needs. Columns: group, attributes, unanswered,
-    begun (some answers, but fewer than needed), complete.
+    judgments: item_id, one row an answer. raters: answers an item needs. Columns: group, attributes (all items of the
+    group; `judged` names them otherwise), unanswered, begun (some answers, but fewer than needed), complete.
     """
     counts = judgments.group_by("item_id").agg(n=pl.len())
     n = pl.col("n").fill_null(0)
@@ -119,12 +118,24 @@ def progress(judgments: pl.DataFrame, items: pl.DataFrame, raters: int) -> pl.Da
         items.join(counts, on="item_id", how="left")
         .group_by("group", maintain_order=True)
         .agg(
-            attributes=pl.len(),
+            pl.len().alias(judged),
             unanswered=(n == 0).sum(),
             begun=((n > 0) & (n < raters)).sum(),
             complete=(n >= raters).sum(),
         )
     )
+
+
+def _of_simulated(folder: Path, scale: Scale, items: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, int]:
+    """Return what simulated annotators answer, in `simulation.ANSWERS`, and how many items have no planted truth."""
+    who = simulation.annotators(folder)
+    if scale is RELEVANCE:
+        truth = simulated_relevance.truth(folder).rename({"prompt_id": "page_id"})
+        known = items.join(truth, on=["page_id", "attribute"], how="left")
+        return simulated_relevance.simulate(known, who, seed), known["strength"].null_count()
+    truth = simulation.truth(folder).rename({"user_id": "page_id"})
+    known = items.join(truth, on=["page_id", "attribute"], how="left")
+    return simulation.simulate(known, who, seed), known["label"].null_count()
 
 
 def _of_people(

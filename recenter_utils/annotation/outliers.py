@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from recenter_utils.scales import ATTRIBUTE_QUALITY
-
-LABELS = ATTRIBUTE_QUALITY.labels
+from recenter_utils.scales import ATTRIBUTE_QUALITY, Scale
 
 #: The rule of `standing_apart`, as a page states it.
 RULE = (
-    "An annotator stands apart whose answers to the attributes shared with another annotator fall on the labels in "
+    "An annotator stands apart whose answers to the items shared with another annotator fall on the labels in "
     "other proportions, by 20 points or more with more than half of the other annotators, where chance exchanges of "
     "answers make that in less than 1% of cases; or whose median kappa with the others is less than half of theirs, "
     "the median upper end of its intervals being below theirs as well; or who passes less than 70% of five or more "
-    "check items. Annotators with fewer than 20 shared attributes are not compared."
+    "check items. Annotators with fewer than 20 shared items are not compared."
 )
 FEWEST_SHARED = 20
 FARTHEST = 0.20
@@ -32,6 +30,7 @@ def standing_apart(
     pairs: pd.DataFrame,
     checks: Mapping[str, tuple[int, int]] | None = None,
     *,
+    scale: Scale = ATTRIBUTE_QUALITY,
     draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, str]:
@@ -45,17 +44,18 @@ def standing_apart(
         answers: One row an item, one column a rater.
         pairs: `stats.agreement.pairwise` of these answers, with intervals.
         checks: How many check items a rater passed, and of how many; also raters without answers.
+        scale: What they answer on.
         draws: Chance exchanges of answers.
         seed: Where they start.
     """
     raters = list(answers.columns)
-    codes = _codes(answers)
+    codes = _codes(answers, scale.labels)
     others = _compared_with(codes)
     reasons: dict[str, list[str]] = {rater: [] for rater in [*raters, *(set(checks or {}) - set(raters))]}
     kappa = [_kappas(pairs, rater, [raters[other] for other in others[n]]) for n, rater in enumerate(raters)]
     for place, rater in enumerate(raters):
         if len(others[place]) > 1:
-            reasons[rater] += _by_labels(codes, place, others[place], draws, seed)
+            reasons[rater] += _by_labels(codes, place, others[place], scale, draws, seed)
             reasons[rater] += _by_kappa(kappa[place], [kappa[other][0] for other in others[place]])
     for rater, (passed, asked) in (checks or {}).items():
         if asked >= FEWEST_CHECKS and passed / asked < PASSED:
@@ -63,17 +63,17 @@ def standing_apart(
     return {rater: "; ".join(found) for rater, found in reasons.items() if found}
 
 
-def compared(answers: pd.DataFrame) -> list[str]:
+def compared(answers: pd.DataFrame, scale: Scale = ATTRIBUTE_QUALITY) -> list[str]:
     """Return the raters whose answers can be held against those of two others or more."""
-    others = _compared_with(_codes(answers))
+    others = _compared_with(_codes(answers, scale.labels))
     return [rater for rater, found in zip(answers.columns, others, strict=True) if len(found) > 1]
 
 
-def _codes(answers: pd.DataFrame) -> NDArray[np.int64]:
+def _codes(answers: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
     """Return the place of each answer's label, shape (items, raters); -1 for none."""
     codes = np.full(answers.shape, -1)
     for place, rater in enumerate(answers.columns):
-        codes[:, place] = pd.Categorical(answers[rater], categories=LABELS).codes
+        codes[:, place] = pd.Categorical(answers[rater], categories=pd.Index(labels)).codes
     return codes
 
 
@@ -85,21 +85,22 @@ def _compared_with(codes: NDArray[np.int64]) -> list[list[int]]:
     return [np.flatnonzero(row >= FEWEST_SHARED).tolist() for row in shared]
 
 
-def _by_labels(codes: NDArray, rater: int, others: list[int], draws: int, seed: int) -> list[str]:
+def _by_labels(codes: NDArray, rater: int, others: list[int], scale: Scale, draws: int, seed: int) -> list[str]:
     """Return what to say of a rater's label distribution, if anything."""
+    labels = len(scale.labels)
     distances = []
     for other in others:
         both = (codes[:, [rater, other]] >= 0).all(axis=1)
-        distances.append(_distance(_shares(codes[both, rater]), _shares(codes[both, other])))
+        distances.append(_distance(_shares(codes[both, rater], labels), _shares(codes[both, other], labels)))
     # The lower of two in the middle: with two others, one who stands apart is far from both, the others from one.
     if np.quantile(distances, 0.5, method="lower") < FARTHEST:
         return []
     own, theirs = codes[:, rater], codes[:, others]
     rows = (own >= 0) & (theirs >= 0).any(axis=1)
-    one, rest = _shares(own[rows]), _theirs(theirs[rows])
+    one, rest = _shares(own[rows], labels), _theirs(theirs[rows], labels)
     # Were the rater one like the others, each item's answers could change hands. Items with the same answers do so
     # alike, so that a draw is how many of them fall to the rater, by label.
-    given = _given(np.column_stack([own, theirs])[rows])
+    given = _given(np.column_stack([own, theirs])[rows], labels)
     patterns, items = np.unique(given, axis=0, return_counts=True)
     n = patterns.sum(axis=1, keepdims=True)
     drawn = np.random.default_rng(seed).multinomial(items, patterns / n, size=(draws, len(items)))
@@ -110,7 +111,7 @@ def _by_labels(codes: NDArray, rater: int, others: list[int], draws: int, seed: 
         return []
     most = int(np.argmax(np.abs(one - rest)))
     return [
-        f"answers {LABELS[most]} to {one[most]:.0%} of the {int(rows.sum())} attributes shared with others, "
+        f"answers {scale.labels[most]} to {one[most]:.0%} of the {int(rows.sum())} {scale.judged} shared with others, "
         f"they to {rest[most]:.0%}"
     ]
 
@@ -133,19 +134,19 @@ def _kappas(pairs: pd.DataFrame, rater: str, others: list[str]) -> tuple[float, 
     return (float(own["value"].median()), float(own["high"].median())) if len(own) else (float("nan"), float("nan"))
 
 
-def _theirs(codes: NDArray) -> NDArray[np.float64]:
+def _theirs(codes: NDArray, labels: int) -> NDArray[np.float64]:
     """Return how the answers of several raters fall on the labels, each item counting once."""
-    given = _given(codes)
+    given = _given(codes, labels)
     return np.asarray((given / given.sum(axis=1, keepdims=True)).mean(axis=0))
 
 
-def _given(codes: NDArray) -> NDArray[np.int64]:
+def _given(codes: NDArray, labels: int) -> NDArray[np.int64]:
     """Return how many raters gave each item each label, shape (items, labels)."""
-    return np.stack([(codes == label).sum(axis=1) for label in range(len(LABELS))], axis=1)
+    return np.stack([(codes == label).sum(axis=1) for label in range(labels)], axis=1)
 
 
-def _shares(codes: NDArray) -> NDArray[np.float64]:
-    return np.bincount(codes, minlength=len(LABELS)) / max(len(codes), 1)
+def _shares(codes: NDArray, labels: int) -> NDArray[np.float64]:
+    return np.bincount(codes, minlength=labels) / max(len(codes), 1)
 
 
 def _distance(one: NDArray, other: NDArray) -> float:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import polars as pl
 
-from recenter_utils.annotation import annotators, progress
+from recenter_utils.annotation import annotators, progress, simulated_relevance
 from recenter_utils.annotation.judgments import gather, items_of
 from recenter_utils.annotation.pages import Page
+from recenter_utils.annotation.relevance_pages import study_pages
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import TASKS, Task, task_pages
 from recenter_utils.errors import RecenterError, nearest
-from recenter_utils.scales import ATTRIBUTE_QUALITY, RELEVANCE
+from recenter_utils.scales import ATTRIBUTE_QUALITY, PREFERENCE, RELEVANCE
 from recenter_utils.stats import agreement
 
 if TYPE_CHECKING:
@@ -40,8 +41,18 @@ def overview(study: Study) -> str:
 
 
 def _begun(study: Study, task: Task) -> bool:
-    made = study.simulated and task.name == ATTRIBUTE_QUALITY.task and study.table_path("merged_attributes").is_file()
-    return bool(made) or study.answers_path(task.name).is_file()
+    if study.answers_path(task.name).is_file():
+        return True
+    if not study.simulated or not _has_tables(study, task):
+        return False
+    return task.scale is not RELEVANCE or (study.simulated / simulated_relevance.FILE).is_file()
+
+
+def _has_tables(study: Study, task: Task) -> bool:
+    """Return whether the study's tables hold what is judged, so that the analyses go by them."""
+    if task.name == RELEVANCE.task:
+        return study.table_path("pairs").is_file() and not study.frame("pairs").is_empty()
+    return task.name == ATTRIBUTE_QUALITY.task and study.table_path("merged_attributes").is_file()
 
 
 def _task(study: Study, task: Task) -> Iterator[str]:
@@ -52,8 +63,8 @@ def _task(study: Study, task: Task) -> Iterator[str]:
         with Store(path) as store:
             people = {person.rater: person for person in progress.by_rater(store)}
             pages = store.pages()
-    if task.name == ATTRIBUTE_QUALITY.task and study.table_path("merged_attributes").is_file():
-        pages = task_pages(study, task)  # as the analyses see them: the study may have been run again since
+    if _has_tables(study, task):  # as the analyses see them: the study may have been run again since
+        pages = study_pages(study) if task.scale is RELEVANCE else task_pages(study, task)
     items = items_of(pages)
     found = gather(study, task.name, items)
     excluded = study.settings.annotation.excluded
@@ -62,7 +73,7 @@ def _task(study: Study, task: Task) -> Iterator[str]:
     if people_answered:  # simulated annotators only stand in
         counted = counted.filter(rater_kind="human")
     everybody, wide = annotators.wide(found.judgments), annotators.wide(counted)
-    users = annotators.users_of(wide, items.select("item_id", user_id="page_id"))
+    clusters = annotators.users_of(wide, items.select("item_id", user_id="page_id"))  # users, or requests
     kinds = dict(found.judgments.select("rater", "rater_kind").unique().iter_rows())
     answers = everybody.notna().sum(axis=1)
     yield (
@@ -70,7 +81,7 @@ def _task(study: Study, task: Task) -> Iterator[str]:
         f"{len(everybody):,} with an answer, {(answers > 1).sum():,} with two or more."
     )
     labels = task.scale.labels
-    pairs = agreement.pairwise(wide, labels, clusters=users, draws=_DRAWS) if wide.shape[1] > 1 else None
+    pairs = agreement.pairwise(wide, labels, clusters=clusters, draws=_DRAWS) if wide.shape[1] > 1 else None
     head = ["annotator", "", "answered", *labels, "kappa", "checks", "seconds"]
     names = [*people, *sorted(set(kinds) - set(people))]
     yield from _aligned(
@@ -78,14 +89,15 @@ def _task(study: Study, task: Task) -> Iterator[str]:
     )
     if pairs is not None:
         order = "nominal" if task.scale is RELEVANCE else "ordinal"
-        overall = agreement.overall(wide, labels, measurement=order, clusters=users, draws=_DRAWS)
+        overall = agreement.overall(wide, labels, measurement=order, clusters=clusters, draws=_DRAWS)
         yield _sentence(overall.set_index("statistic"), order, "people" if people_answered else "simulated annotators")
         checks = {name: (person.checks_passed, person.checks) for name, person in people.items()}
-        apart = annotators.standing_apart(wide, pairs, checks) if task.scale is ATTRIBUTE_QUALITY else {}
+        graded = task.scale is PREFERENCE  # answers differ by degrees, of which the rule knows nothing
+        apart = {} if graded else annotators.standing_apart(wide, pairs, checks, scale=task.scale)
         yield from (f"Look at {name}: {why}." for name, why in apart.items())
     yield from (f"Left out: {n:,} {why}." for why, n in found.left_out.select("why", "n").iter_rows())
     if found.skipped:
-        yield f"Simulated annotators skip {found.skipped:,} items for which no truth is planted."
+        yield f"Simulated annotators skip {found.skipped:,} {found.judged} for which no truth is planted."
     if simulated := [name for name, kind in kinds.items() if kind == "simulated"]:
         yield f"Simulated, and no people: {', '.join(sorted(simulated))}."
     for name in excluded:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import NormalDist
@@ -38,12 +39,28 @@ ANSWERS: dict[str, Any] = {
 }
 
 
+class Relevance(BaseModel):
+    """How an annotator judges relevance: yes where strength + noise · N(0, 1) exceeds the threshold.
+
+    The strength is the truth's, 0 (none) to 3 (decisive); see `simulated_relevance`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float
+    noise: float = Field(gt=0)
+
+
 class Annotator(BaseModel):
-    """One simulated annotator: what it answers to each true label, and how it works."""
+    """One simulated annotator: what it answers to each true label, and how it works.
+
+    Without `relevance` it answers nothing in stage 2.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     answers: dict[str, dict[str, Share]]
+    relevance: Relevance | None = None
     part: Literal["all", "pilot"] = "all"
     flags: Share = 0.0
     seconds: float = Field(10, gt=0)
@@ -115,17 +132,31 @@ def simulate(items: pl.DataFrame, who: Annotators, seed: int) -> pl.DataFrame:
     Each answer is drawn by itself, from the seed, the annotator and the item: other items, other annotators and the
     order of the rows change none. Annotators work page by page, one answer after the other, from `started` on.
     """
-    known = items.drop_nulls("label").select("item_id", "page", "label").unique().sort("page", "item_id")
+    known = items.drop_nulls("label").select("item_id", "page", "label").unique()
+    return work(known, who, seed, lambda one, true, place: _drawn(one.answers[true], place))
+
+
+def work(
+    known: pl.DataFrame, who: Annotators, seed: int, answer: Callable[[Annotator, Any, float], str | None]
+) -> pl.DataFrame:
+    """Return what the annotators answer, in the columns ANSWERS; see `simulate`.
+
+    known: item_id, page and a third column, what is true of the item. answer: from an annotator, that truth and a
+    number between 0 and 1 drawn for the two, to the label; None where the annotator does not answer such items.
+    """
     rows = []
     for name, one in who.annotators.items():
         at = who.started
-        for item, page, true in known.iter_rows():
+        for item, page, true in known.sort("page", "item_id").iter_rows():
             if one.part == "pilot" and page >= who.pilot_pages:
                 continue
-            answer, flag, pace = (_uniform(seed, name, item, what) for what in ("answer", "flag", "pace"))
+            drawn, flag, pace = (_uniform(seed, name, item, what) for what in ("answer", "flag", "pace"))
+            label = answer(one, true, drawn)
+            if label is None:
+                continue
             seconds = round(one.seconds * math.exp(TIME_SPREAD * NormalDist().inv_cdf(pace)), 1)
             at += timedelta(seconds=seconds)
-            rows.append((item, name, _drawn(one.answers[true], answer), flag < one.flags, seconds, at))
+            rows.append((item, name, label, flag < one.flags, seconds, at))
     return pl.DataFrame(rows, schema=ANSWERS, orient="row")
 
 

@@ -6,7 +6,6 @@ The positive class is *problematic*: at least half of an attribute's annotators 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ import polars as pl
 
 from recenter_utils import report
 from recenter_utils.attributes.snippets import plain_text, snippets
+from recenter_utils.inference import judges
+from recenter_utils.inference.judges import Judge, in_columns, judgment
+from recenter_utils.inference.judges import worth_asking as worth_asking
 from recenter_utils.inference.models import Model
-from recenter_utils.inference.run import run, unanswered
 from recenter_utils.inference.tasks import ATTRIBUTE_VERIFICATION, ATTRIBUTE_VERIFICATION_CRITERIA, Task
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.settings import Verifier
@@ -26,6 +27,7 @@ from recenter_utils.stats.resampling import Interval
 from recenter_utils.tables import table
 from recenter_utils.training import examples as pairs
 from recenter_utils.training.classifier import Classifier
+from recenter_utils.training.parts import divide
 
 #: The two prompts and what their rows are called after.
 PROMPTS: dict[str, Task] = {"instruction": ATTRIBUTE_VERIFICATION, "criteria": ATTRIBUTE_VERIFICATION_CRITERIA}
@@ -48,19 +50,8 @@ def split(consensus: pl.DataFrame, rules: Verifier, seed: int) -> pl.DataFrame:
     Each kind of source has users in every part if it has three; labels are not looked at. The same seed and users give
     the same parts, whatever the order of the rows.
     """
-    users = consensus.select("user_id", "source", "kind").unique().sort("user_id")
-    drawn = [hashlib.blake2b(f"{seed}:{user}".encode(), digest_size=8).hexdigest() for user in users["user_id"]]
-    # Each source's users are spread evenly over 0 to 1, so that a stretch of it holds all sources in proportion.
-    users = users.with_columns(drawn=pl.Series(drawn, dtype=pl.String)).with_columns(
-        place=(pl.col("drawn").rank("ordinal").over("source") - 0.5) / pl.len().over("source")
-    )
-    parts: dict[str, str] = {}
-    for _, part in users.sort("place", "drawn").group_by("kind", maintain_order=True):
-        names = part["user_id"].to_list()
-        test = max(1, round(rules.test * len(names))) if len(names) > 1 else 0
-        validation = max(1, round(rules.validation * len(names))) if len(names) > 2 else 0
-        for number, name in enumerate(names):
-            parts[name] = "test" if number < test else "validation" if number < test + validation else "train"
+    users = consensus.select(cluster="user_id", stratum="source", group="kind").unique().sort("cluster")
+    parts = divide(users, rules.validation, rules.test, seed)
     found = consensus.select("item_id", "user_id", "problematic").with_columns(
         split=pl.col("user_id").replace_strict(parts, return_dtype=pl.String)
     )
@@ -99,27 +90,10 @@ def ask(
 
     Returns judgments in the columns of `verifier_judgments`, a row a usable answer, and failures: rater, error, n.
     """
-    rows: list[dict[str, Any]] = []
-    failures: list[dict[str, Any]] = []
-    slots = items.select("snippet", "attribute", "reason").to_dicts()
-    for model in models if slots else ():
-        left = max_cost
-        for prompt, task in ((prompt, PROMPTS[prompt]) for prompt in prompts):
-            answers = run(task, slots, model, cache=cache, max_cost=left, progress=progress)
-            unanswered(answers)  # raises where no request at all was answered
-            left = None if left is None else max(0.0, left - float(answers["cost"].sum()))
-            for item, answer in zip(items["attribute_id"], answers.to_dict("records"), strict=True):
-                if isinstance(answer["error"], str):
-                    failures.append({"rater": rater(model, prompt), "error": answer["error"]})
-                else:
-                    rows.append(_judgment(item, rater(model, prompt), "llm", answer["label"], answer.get("reasoning")))
-    counted = pl.DataFrame(failures, schema={"rater": pl.String, "error": pl.String})
-    return _judgments(rows), counted.group_by("rater", "error", maintain_order=True).agg(n=pl.len().cast(pl.Int64))
-
-
-def worth_asking(failures: pl.DataFrame) -> int:
-    """Return how many of the failures (see `ask`) are worth asking again as they are."""
-    return int(failures.filter(pl.col("error").is_in(["server", "budget"]))["n"].sum())
+    asked = [Judge(rater(model, prompt), model, PROMPTS[prompt]) for model in models for prompt in prompts]
+    named = items.rename({"attribute_id": "item_id"})
+    slots = ("snippet", "attribute", "reason")
+    return judges.ask(named, slots, asked, ATTRIBUTE_QUALITY, cache=cache, max_cost=max_cost, progress=progress)
 
 
 def judge(items: pl.DataFrame, verifier: Classifier | None) -> pl.DataFrame:
@@ -130,12 +104,12 @@ def judge(items: pl.DataFrame, verifier: Classifier | None) -> pl.DataFrame:
     if verifier is None or items.is_empty():
         return table("verifier_judgments").empty()
     scores = verifier.scores(texts(items), items["attribute"].to_list())
+    labels = ["rejected" if score >= verifier.threshold else "accepted" for score in scores]
     rows = [
-        _judgment(item, verifier.name, "trained", "rejected" if score >= verifier.threshold else "accepted", None)
-        | {"score": float(score)}
-        for item, score in zip(items["attribute_id"], scores, strict=True)
+        judgment(ATTRIBUTE_QUALITY, item, verifier.name, "trained", label, score=score)
+        for item, label, score in zip(items["attribute_id"], labels, scores, strict=True)
     ]
-    return _judgments(rows)
+    return in_columns(rows)
 
 
 def measure(judgments: pl.DataFrame, parts: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -167,34 +141,8 @@ def wide(scores: pl.DataFrame) -> pl.DataFrame:
     """Return `verifier_scores` as readers want it: a row a verifier, each number with its interval behind it."""
     if scores.is_empty():
         return pl.DataFrame(schema={"verifier": pl.String, "n": pl.Int64})
-    said = scores.with_columns(text=pl.struct("value", "low", "high").map_elements(_said, pl.String))
+    said = scores.with_columns(text=pl.struct("value", "low", "high").map_elements(report.in_cell, pl.String))
     return said.pivot("metric", index=["verifier", "n"], values="text", maintain_order=True)
-
-
-def _said(row: dict[str, float | None]) -> str:
-    if row["value"] is None:
-        return "–"
-    if row["low"] is None or row["high"] is None:
-        return f"{row['value']:.2f}"
-    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-
-
-def _judgment(item: str, name: str, kind: str, label: str, reason: str | None) -> dict[str, Any]:
-    return {
-        "task": ATTRIBUTE_QUALITY.task,
-        "item_id": item,
-        "rater": name,
-        "rater_kind": kind,
-        "label": label,
-        "score": float(ATTRIBUTE_QUALITY.score(label)),
-        "reason": reason,
-        "flagged": False,
-    }
-
-
-def _judgments(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    columns = table("verifier_judgments").columns
-    return pl.DataFrame([dict.fromkeys(columns) | row for row in rows], schema=columns)
 
 
 def curve(judgments: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
