@@ -23,6 +23,7 @@ class Declaration(BaseModel):
     corpora: bool = False  # reads the sources themselves
     answers: tuple[str, ...] = ()  # tasks whose answers by people it reads
     files: tuple[str, ...] = ()  # settings that name files or folders it reads, such as `annotation.checked_failures`
+    published: tuple[str, ...] = ()  # the paper's numbers it shows, by file of data/published: `figure-3`
 
     def path(self, root: Path) -> Path:
         """Where the notebook stands."""

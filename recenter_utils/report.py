@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import polars as pl
@@ -56,17 +56,19 @@ def _kind(model: Model) -> str:
     return "rules and MiniLM, no language model" if model.engine == "embedded" else f"asked through {model.engine}"
 
 
-def show_table(frame: pd.DataFrame | pl.DataFrame, caption: str, study: Study) -> HTML:
+def show_table(frame: pd.DataFrame | pl.DataFrame, caption: str, study: Study, origin: str | None = None) -> HTML:
     """Return a table with its caption and origin. Every value is escaped: text from chats is text.
 
     Numbers show three digits, missing values a dash, lists their items behind one another.
+
+    origin: of a table that is not the study's own, such as `published`; the study's origin stays what it is.
     """
     plain = pl.from_pandas(frame) if isinstance(frame, pd.DataFrame) else frame
     sides = ["number" if dtype.is_numeric() else "text" for dtype in plain.dtypes]
     head = _row("th", sides, [name.replace("_", " ") for name in plain.columns])
     body = "".join(_row("td", sides, [_text(value) for value in row]) for row in plain.iter_rows())
     return HTML(
-        f'<div class="study-table"><table><caption>{html.escape(caption)} {badge(study.origin)}</caption>'
+        f'<div class="study-table"><table><caption>{html.escape(caption)} {badge(origin or study.origin)}</caption>'
         f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -95,6 +97,21 @@ def with_interval(found: Interval, form: str) -> str:
     if found.low != found.low:
         return f"{value} (no interval: {found.reason})"
     return f"{value} (95% interval {form.format(found.low)} to {form.format(found.high)})"
+
+
+def in_cell(row: Mapping[str, float | None], form: str = "{:.2f}") -> str:
+    """Return a row's value with its interval as the text of a cell. Keys value, low and high; None where undefined."""
+    if row["value"] is None:
+        return "–"
+    if row["low"] is None or row["high"] is None:
+        return form.format(row["value"])
+    return f"{form.format(row['value'])} ({form.format(row['low'])} to {form.format(row['high'])})"
+
+
+def interval_of(row: Mapping[str, Any]) -> Interval:
+    """Return a table's row with value, low, high and reason as a number with its interval; null is undefined."""
+    value, low, high = (float("nan") if row[name] is None else row[name] for name in ("value", "low", "high"))
+    return Interval(value, low, high, row["reason"] or "")
 
 
 def claim(sentence: str, study: Study) -> HTML:

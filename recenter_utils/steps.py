@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from recenter_utils import notebooks, provenance
+from recenter_utils import notebooks, provenance, published
 from recenter_utils.corpora import module_name
 from recenter_utils.declarations import Declaration, declarations
 from recenter_utils.inference.models import MODELS_FILE, Model
@@ -83,6 +83,7 @@ class Step:
             "parameters": dict(self.parameters),
             **self._answers(),
             **self._files(),
+            **self._published(),
         }
 
     def _answers(self) -> dict[str, Any]:
@@ -98,6 +99,12 @@ class Step:
         named = {setting: self.study.named_path(setting) for setting in self.entry.files}
         known = {setting: provenance.fingerprint(path) if path else "none" for setting, path in named.items()}
         return {"files": known} if known else {}
+
+    def _published(self) -> dict[str, Any]:
+        """Return what is known of the paper's numbers, where the notebook shows any."""
+        root = self.study.root
+        known = {name: provenance.fingerprint(published.path_of(name, root)) for name in self.entry.published}
+        return {"published": known} if known else {}
 
     def models(self) -> list[tuple[str, Model]]:
         """Return the models that the notebook asks, each with its role."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recenter_utils import tables
+from recenter_utils import figures, tables
 from recenter_utils.attributes import users as stage
 from recenter_utils.attributes.language import is_foreign, prose
 from recenter_utils.attributes.users import Pool, apply_checks, collect
@@ -234,8 +234,8 @@ def test_a_conversation_that_fails_the_check_is_gone_and_activity_counts_anew(po
         "spare": (None, None),
         "rare": None,
     }
-    figures = after.users.filter("kept").select("n_conversations", "n_user_turns")
-    assert figures.rows() == [(3, 24), (4, 16)]
+    counts = after.users.filter("kept").select("n_conversations", "n_user_turns")
+    assert counts.rows() == [(3, 24), (4, 16)]
     assert after.funnel.row(-1, named=True) | {"rule": ""} == {
         "source": "chats",
         "step": "language_checked",
@@ -326,6 +326,10 @@ def test_code_and_addresses_are_no_prose_and_every_turn_is_heard():
         "Fix   and   at  \n" + "x" * 300 + "\nlast",
         "",
     ]
+
+
+def test_a_study_without_sources_has_an_empty_funnel_and_a_figure_of_it():
+    assert figures.funnel(tables.table("funnel").empty().to_pandas()).axes
 
 
 def test_the_public_sample_keeps_what_its_metadata_call_english(shared_data):

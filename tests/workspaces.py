@@ -19,6 +19,7 @@ def new_workspace(folder: Path) -> Path:
     for name in ("notebooks", "book"):
         shutil.copytree(ROOT / name, folder / name, ignore=MADE_BY_RUNS)
     shutil.copytree(ROOT / "data" / "demo", folder / "data" / "demo", ignore=MADE_BY_RUNS)
+    shutil.copytree(ROOT / "data" / "published", folder / "data" / "published")
     return folder
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from recenter_utils.figures.style import STYLE, bare, room_for_stamp
+from recenter_utils.figures.style import STYLE, bare, nothing, room_for_stamp
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 
 #: From what is best to what is worst, apart in lightness as well as in hue.
@@ -26,7 +26,7 @@ def annotator_labels(annotators: pd.DataFrame) -> Figure:
     """
     annotators = annotators[annotators["n_items"] > 0]
     if annotators.empty:
-        return _nothing("No answers yet.")
+        return nothing("No answers yet.")
     with plt.rc_context(STYLE):
         figure, panel = plt.subplots(figsize=(7, 1.5 + 0.42 * len(annotators)), layout="constrained")
         names = [
@@ -52,7 +52,7 @@ def pairwise_agreement(pairs: pd.DataFrame) -> Figure:
     """
     raters = list(dict.fromkeys([*pairs["rater_a"], *pairs["rater_b"]]))
     if not raters:
-        return _nothing("No two annotators have answered on the same attributes yet.")
+        return nothing("No two annotators have answered on the same attributes yet.")
     size = len(raters)
     place = {rater: number for number, rater in enumerate(raters)}
     square = np.full((size, size), np.nan)
@@ -84,7 +84,7 @@ def attribute_quality(shares: pd.DataFrame) -> Figure:
     of what was not accepted; without an interval there is none.
     """
     if shares.empty:
-        return _nothing("No answers yet.")
+        return nothing("No answers yet.")
     values = shares.pivot(index="group", columns="label", values="value")
     about = shares[shares["label"] == "problematic"].set_index("group")
     sources = about[~about.index.str.startswith("all ")]
@@ -154,12 +154,3 @@ def _cell(row: object, raters: int) -> str:
 
 def _star(annotators: pd.DataFrame) -> str:
     return " (*: stands apart)" if annotators["stands_apart"].notna().any() else ""
-
-
-def _nothing(words: str) -> Figure:
-    with plt.rc_context(STYLE):
-        figure, panel = plt.subplots(figsize=(7, 1.6), layout="constrained")
-        panel.text(0.5, 0.5, words, ha="center", va="center", transform=panel.transAxes)
-        panel.axis("off")
-        room_for_stamp(figure)
-    return figure

@@ -62,3 +62,13 @@ def room_for_stamp(figure: Figure) -> None:
     """Leave the top edge free for the origin."""
     engine: Any = figure.get_layout_engine()
     engine.set(rect=(0, 0, 1, 0.94))
+
+
+def nothing(words: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    with plt.rc_context(STYLE):
+        figure, panel = plt.subplots(figsize=(7, 1.6), layout="constrained")
+        panel.text(0.5, 0.5, words, ha="center", va="center", transform=panel.transAxes)
+        panel.axis("off")
+        room_for_stamp(figure)
+    return figure

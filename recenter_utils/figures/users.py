@@ -16,11 +16,11 @@ def funnel(steps: pd.DataFrame) -> Figure:
     steps = filtered if len(filtered) else steps
     sources = list(steps["source"].unique())
     with plt.rc_context(STYLE):
-        height = 1.3 + 0.34 * steps.groupby("source").size().max()
+        height = 1.3 + 0.34 * (steps.groupby("source").size().max() if sources else 1)
         figure, panels = plt.subplots(
-            1, len(sources), figsize=(max(7.0, 4.2 * len(sources)), height), squeeze=False, layout="constrained"
+            1, max(1, len(sources)), figsize=(max(7.0, 4.2 * len(sources)), height), squeeze=False, layout="constrained"
         )
-        for panel, source in zip(panels[0], sources, strict=True):
+        for panel, source in zip(panels[0], sources, strict=False):
             part = steps[steps["source"] == source]
             places = np.arange(len(part))
             panel.barh(places, part["users"], color=PALETTE[0])
@@ -35,6 +35,9 @@ def funnel(steps: pd.DataFrame) -> Figure:
             panel.set_xlim(0, part["users"].max() * 1.3 + 1)
             panel.set(title=source, xlabel="users left (grey: dropped here)")
             bare(panel)
+        if not sources:
+            panels[0][0].set_axis_off()
+            panels[0][0].text(0.5, 0.5, "no source of conversations", ha="center", va="center")
         room_for_stamp(figure)
     return figure
 

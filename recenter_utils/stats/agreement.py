@@ -10,22 +10,19 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from recenter_utils.stats import pairs, panels
-from recenter_utils.stats.pairs import divided, estimate_pairs
+from recenter_utils.stats.pairs import LEAST_SHARED, estimate_pairs, mean_of_pairs
 from recenter_utils.stats.panels import panel_note, panel_sums
 from recenter_utils.stats.ratings import Ratings, read_ratings
-from recenter_utils.stats.resampling import Interval, intervals, resampled
+from recenter_utils.stats.resampling import Interval, noted_intervals, resampled
 
 #: Of two raters: see `pairwise`.
 PAIR_STATISTICS = pairs.STATISTICS
 
 #: How labels differ: as kinds, by rank, or by number.
 MEASUREMENTS = panels.MEASUREMENTS
-
-#: Items that a pair of raters must share for its agreement to count in a mean over pairs. With fewer, chance decides.
-LEAST_SHARED = 20
 
 NAN = float("nan")
 
@@ -63,7 +60,7 @@ def pairwise(
     """
     ratings = read_ratings(wide, labels, clusters, least=2)
     found = estimate_pairs(ratings, statistic, draws, seed)
-    low, high, notes = _ends(found.values, found.draws, found.clusters, found.notes, level)
+    low, high, notes = noted_intervals(found.values, found.draws, found.clusters, found.notes, level)
     names = [(ratings.raters[a], ratings.raters[b]) for a, b in ratings.pairs]
     return pd.DataFrame(
         {
@@ -184,7 +181,7 @@ def _panel(
     found = value(totals.sum(axis=0, keepdims=True))
     drawn = resampled(totals, value, draws, seed)[:, None] if draws and len(totals) else np.empty((0, 1))
     note = panel_note(ratings, statistic, bool(np.isnan(found[0])))
-    low, high, notes = _ends(found, drawn, np.array([ratings.n_clusters]), [note], level)
+    low, high, notes = noted_intervals(found, drawn, np.array([ratings.n_clusters]), [note], level)
     return Interval(float(found[0]), float(low[0]), float(high[0]), notes[0])
 
 
@@ -192,58 +189,4 @@ def _mean_of_pairs(
     ratings: Ratings, statistic: str, draws: int, seed: int, level: float, least_shared: int
 ) -> Interval:
     found = estimate_pairs(ratings, statistic, draws, seed)
-    enough = found.n >= least_shared
-    notes = []
-    if enough.any() and not enough.all():
-        notes.append(f"{(~enough).sum()} of {len(enough)} pairs share fewer than {least_shared} items and are left out")
-    if not enough.any():
-        enough[:] = True
-        notes.append(f"no pair shares {least_shared} items, so all count" if len(enough) else "")
-    kept = enough & np.isfinite(found.values)
-    if not kept.any():
-        places = np.flatnonzero(enough)
-        return Interval(NAN, NAN, NAN, found.notes[places[0]] if len(places) else "agreement needs two raters")
-    if undefined := int((enough & ~kept).sum()):
-        notes.append(f"{undefined} of {len(kept)} pairs are undefined and left out")
-    # Few raters who judge the same few clusters: most resamples lack one pair or another, and none should be lost.
-    there = np.isfinite(found.draws[:, kept])
-    pairs_drawn = there.sum(axis=1, keepdims=True)
-    drawn = divided(np.where(there, found.draws[:, kept], 0).sum(axis=1, keepdims=True), pairs_drawn)
-    if fewer := int(((pairs_drawn > 0) & (pairs_drawn < kept.sum())).sum()):
-        notes.append(f"{fewer:,} of {draws:,} resamples lack some of the pairs and average the others")
-    value = found.values[kept].mean(keepdims=True)
-    clusters = np.array([_clusters_met(ratings, kept)])
-    low, high, (note,) = _ends(value, drawn, clusters, ["; ".join(filter(None, notes))], level)
-    return Interval(float(value[0]), float(low[0]), float(high[0]), note)
-
-
-def _clusters_met(ratings: Ratings, kept: NDArray[np.bool_]) -> int:
-    """Return in how many clusters any of these pairs of raters share an item."""
-    there = ratings.codes >= 0
-    met = np.zeros(len(there), dtype=bool)
-    for (a, b), counts in zip(ratings.pairs, kept, strict=True):
-        if counts:
-            met |= there[:, a] & there[:, b]
-    return len(np.unique(ratings.cluster[met]))
-
-
-def _ends(
-    values: NDArray, draws: NDArray, clusters: NDArray, notes: list[str], level: float
-) -> tuple[NDArray, NDArray, list[str]]:
-    """Return both ends of each column's interval, and its note with what concerns the interval added."""
-    if not len(draws):
-        return np.full(len(values), np.nan), np.full(len(values), np.nan), notes
-    low, high = intervals(draws, level)
-    unknown = np.isnan(values) | (np.asarray(clusters) < 2)
-    low[unknown] = high[unknown] = np.nan
-    lacking = np.isnan(draws).sum(axis=0)
-    added = []
-    for value, note, alone, missing in zip(values, notes, np.asarray(clusters) < 2, lacking, strict=True):
-        more = ""
-        if not np.isnan(value):
-            if alone:
-                more = "one cluster has no spread between clusters"
-            elif missing:
-                more = f"{missing} of {len(draws)} resamples leave it undefined and are left out"
-        added.append("; ".join(part for part in (note, more) if part))
-    return low, high, added
+    return mean_of_pairs(found, np.ones(len(found.values), dtype=bool), least_shared).interval(level)

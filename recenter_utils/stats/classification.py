@@ -9,74 +9,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from recenter_utils.stats import confusion
 from recenter_utils.stats.precision_recall import pr_curve, precision_draws, precision_value
 from recenter_utils.stats.ratings import cluster_index, numbers
-from recenter_utils.stats.resampling import Interval, intervals, resampled
+from recenter_utils.stats.resampling import Interval, resampled
 
-__all__ = ["METRICS", "average_precision", "difference", "pr_curve", "scores"]
+__all__ = ["METRICS", "average_precision", "difference", "from_counts", "pr_curve", "scores"]
 
 Array = NDArray[np.float64]
 
 NAN = float("nan")
 
 
-class _Metric(NamedTuple):
-    """From counts of shape (..., 4), true and false positives, then false and true negatives, to the value."""
-
-    value: Callable[[Array], Array]
-    undefined: str
-
-
-def _ratio(top: Array, bottom: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(bottom == 0, np.nan, top / bottom)
-
-
-def _columns(counts: Array) -> tuple[Array, Array, Array, Array]:
-    return counts[..., 0], counts[..., 1], counts[..., 2], counts[..., 3]
-
-
-def _accuracy(counts: Array) -> Array:
-    tp, _, _, tn = _columns(counts)
-    return _ratio(tp + tn, counts.sum(axis=-1))
-
-
-def _precision(counts: Array) -> Array:
-    tp, fp, _, _ = _columns(counts)
-    return _ratio(tp, tp + fp)
-
-
-def _recall(counts: Array) -> Array:
-    tp, _, fn, _ = _columns(counts)
-    return _ratio(tp, tp + fn)
-
-
-def _f1(counts: Array) -> Array:
-    tp, fp, fn, _ = _columns(counts)
-    return _ratio(2 * tp, 2 * tp + fp + fn)
-
-
-def _kappa(counts: Array) -> Array:
-    tp, fp, fn, tn = _columns(counts)
-    return _ratio(2 * (tp * tn - fp * fn), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn))
-
-
-def _flag_rate(counts: Array) -> Array:
-    tp, fp, _, _ = _columns(counts)
-    return _ratio(tp + fp, counts.sum(axis=-1))
-
-
-_METRICS = {
-    "accuracy": _Metric(_accuracy, ""),
-    "precision": _Metric(_precision, "nothing is predicted positive"),
-    "recall": _Metric(_recall, "nothing is positive in truth"),
-    "f1": _Metric(_f1, "nothing is positive, in truth or predicted"),
-    "kappa": _Metric(_kappa, "truth and predictions are one and the same class"),
-    "flag_rate": _Metric(_flag_rate, ""),
-}
-
 #: What `scores` computes, in the order of its rows.
-METRICS = tuple(_METRICS)
+METRICS = tuple(confusion.METRICS)
 
 
 def scores(
@@ -104,17 +50,8 @@ def scores(
         know of it). Precision without a positive prediction is NaN, not 0.
     """
     items = _read(truth, clusters, predicted)
-    totals = _counts(items.truth, items.answers[0], items.cluster, items.clusters)
-    zeros = _zeros(totals.sum(axis=0))
-    rows = []
-    for name, metric in _METRICS.items():
-        found = _estimate(totals, metric.value, metric.undefined, draws, seed, level)
-        if found.value == 0 and name in zeros:
-            found = found._replace(reason="; ".join(part for part in (zeros[name], found.reason) if part))
-        rows.append({"metric": name, **found._asdict(), "n": len(items.truth)})
-    table = pd.DataFrame(rows)[["metric", "value", "low", "high", "n", "reason"]]
-    table["reason"] = pd.Series([row["reason"] or None for row in rows], dtype=object)
-    return table
+    totals = confusion.cluster_counts(items.truth, items.answers[0], items.cluster, items.clusters)
+    return _scored(totals, draws, seed, level)
 
 
 def difference(
@@ -147,8 +84,8 @@ def difference(
     items = _read(truth, clusters, first, second, graded=metric == "average_precision")
     if metric == "average_precision":
         return _graded(items, draws, seed, level)
-    parts = [_counts(items.truth, answer, items.cluster, items.clusters) for answer in items.answers]
-    chosen = _METRICS[metric]
+    parts = [confusion.cluster_counts(items.truth, answer, items.cluster, items.clusters) for answer in items.answers]
+    chosen = confusion.METRICS[metric]
 
     def gap(sums: Array) -> Array:
         return chosen.value(sums[..., 4:]) - chosen.value(sums[..., :4])
@@ -181,6 +118,24 @@ def average_precision(
     return _graded(_read(truth, clusters, scores, graded=True), draws, seed, level)
 
 
+def from_counts(tp: int, fp: int, fn: int, n: int) -> pd.DataFrame:
+    """Return what `scores` computes, without intervals, from counts such as a paper prints.
+
+    Args:
+        tp: Items predicted positive that are.
+        fp: Items predicted positive that are not.
+        fn: Positive items that were missed.
+        n: All items.
+
+    Returns:
+        The columns of `scores`; low and high are NaN.
+    """
+    counts = np.array([tp, fp, fn, n - tp - fp - fn], dtype=float)
+    if (counts < 0).any():
+        raise ValueError(f"{tp} + {fp} + {fn} of {n} items are no counts: each is 0 or more, and n holds them all.")
+    return _scored(counts[None] if n else np.empty((0, 4)), draws=0)
+
+
 class _Items(NamedTuple):
     """Items that every predictor answered."""
 
@@ -207,10 +162,25 @@ def _read(truth: ArrayLike, clusters: ArrayLike | None, *answers: ArrayLike, gra
     return _Items(columns[0][kept] == 1, [column[kept] for column in columns[1:]], index, len(names))
 
 
-def _counts(truth: NDArray[np.bool_], predicted: Array, cluster: NDArray[np.int64], clusters: int) -> Array:
-    """Return true and false positives, false and true negatives of each cluster, shape (clusters, 4)."""
-    kind = np.where(predicted == 1, np.where(truth, 0, 1), np.where(truth, 2, 3))
-    return np.bincount(cluster * 4 + kind, minlength=clusters * 4).reshape(clusters, 4).astype(float)
+def _scored(totals: Array, draws: int, seed: int = 0, level: float = 0.95) -> pd.DataFrame:
+    """Return the table of `scores` from the counts of each cluster, shape (clusters, 4)."""
+    sums = totals.sum(axis=0)
+    zeros, lacking = confusion.zeros(sums), "" if len(totals) else "there are no items with an answer"
+    drawn = resampled(totals, _all_metrics, draws, seed) if draws and len(totals) > 1 else np.empty((0, len(METRICS)))
+    rows = []
+    for place, (name, metric) in enumerate(confusion.METRICS.items()):
+        value, why = float(metric.value(sums)), lacking or metric.undefined
+        found = confusion.with_ends(value, drawn[:, place], why, len(totals), draws, level)
+        if found.value == 0 and name in zeros:
+            found = found._replace(reason="; ".join(part for part in (zeros[name], found.reason) if part))
+        rows.append({"metric": name, **found._asdict(), "n": int(sums.sum())})
+    table = pd.DataFrame(rows)[["metric", "value", "low", "high", "n", "reason"]]
+    table["reason"] = pd.Series([row["reason"] or None for row in rows], dtype=object)
+    return table
+
+
+def _all_metrics(counts: Array) -> Array:
+    return np.stack([metric.value(counts) for metric in confusion.METRICS.values()], axis=-1)
 
 
 def _estimate(
@@ -220,20 +190,7 @@ def _estimate(
         return Interval(NAN, NAN, NAN, "there are no items with an answer")
     found = float(value(totals.sum(axis=0)))
     drawn = resampled(totals, value, draws, seed) if draws and len(totals) > 1 else np.empty(0)
-    return _with_ends(found, drawn, undefined, len(totals), draws, level)
-
-
-def _with_ends(found: float, drawn: Array, undefined: str, clusters: int, draws: int, level: float) -> Interval:
-    if np.isnan(found):
-        return Interval(NAN, NAN, NAN, undefined)
-    if not draws:
-        return Interval(found, NAN, NAN)
-    if clusters < 2:
-        return Interval(found, NAN, NAN, "one cluster has no spread between clusters")
-    low, high = intervals(drawn[:, None], level)
-    lacking = int(np.isnan(drawn).sum())
-    note = f"{lacking} of {draws} resamples leave it undefined and are left out" if lacking else ""
-    return Interval(found, float(low[0]), float(high[0]), note)
+    return confusion.with_ends(found, drawn, undefined, len(totals), draws, level)
 
 
 def _graded(items: _Items, draws: int, seed: int, level: float) -> Interval:
@@ -248,25 +205,4 @@ def _graded(items: _Items, draws: int, seed: int, level: float) -> Interval:
             precision_draws(items.truth, answer, items.cluster, items.clusters, draws, seed) for answer in items.answers
         ]
         drawn = parts[-1] - parts[0] if len(parts) > 1 else parts[0]
-    return _with_ends(found, drawn, "nothing is positive in truth", items.clusters, draws, level)
-
-
-def _zeros(counts: Array) -> dict[str, str]:
-    """Say of which metrics a 0 is by construction: no predictor of that kind could have another value."""
-    tp, fp, fn, tn = counts
-    if not tp + fp:
-        return {
-            "f1": "nothing is predicted positive",
-            "kappa": "all predictions are the same: kappa is 0 whatever the truth",
-        }
-    if not fn + tn:
-        return {"kappa": "all predictions are the same: kappa is 0 whatever the truth"}
-    if not tp + fn:
-        return {
-            "precision": "nothing is positive in truth",
-            "f1": "nothing is positive in truth",
-            "kappa": "all items are the same in truth: kappa is 0 whatever is predicted",
-        }
-    if not fp + tn:
-        return {"kappa": "all items are the same in truth: kappa is 0 whatever is predicted"}
-    return {}
+    return confusion.with_ends(found, drawn, "nothing is positive in truth", items.clusters, draws, level)

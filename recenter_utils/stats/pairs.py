@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recenter_utils.stats.ranks import midranks, rank_correlations
 from recenter_utils.stats.ratings import MISSING, Ratings
-from recenter_utils.stats.resampling import resampled
+from recenter_utils.stats.resampling import Interval, noted_intervals, resampled
 
 Array = NDArray[np.float64]
 
@@ -25,14 +25,85 @@ STATISTICS = ("kappa", "linear_kappa", "quadratic_kappa", "agreement", "ac1", "s
 FEW_LABELS = 32
 
 
+#: Items that a pair of raters must share for its agreement to count in a mean over pairs. With fewer, chance decides.
+LEAST_SHARED = 20
+
+
 class PairEstimates(NamedTuple):
-    """Values of all pairs, their draws of shape (draws, pairs), the items of each pair, its clusters, and notes."""
+    """Values of all pairs, draws (draws, pairs), items shared in each cluster (clusters, pairs), and notes."""
 
     values: Array
     draws: Array
-    n: NDArray[np.int64]
-    clusters: NDArray[np.int64]
+    shared: Array
     notes: list[str]
+
+    @property
+    def n(self) -> NDArray[np.int64]:
+        """The items of each pair."""
+        return self.shared.sum(axis=0).astype(np.int64)
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """The clusters in which each pair shares an item."""
+        return (self.shared > 0).sum(axis=0)
+
+
+class Drawn(NamedTuple):
+    """A number, its draws, the clusters it rests on, how many things are in it, and what to know of it."""
+
+    value: float
+    draws: Array
+    clusters: int
+    n: int
+    note: str
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return it with its interval."""
+        value, drawn = np.array([self.value]), self.draws[:, None]
+        low, high, (note,) = noted_intervals(value, drawn, [self.clusters], [self.note], level)
+        return Interval(self.value, float(low[0]), float(high[0]), note)
+
+    def less(self, other: Drawn) -> Drawn:
+        """Return this less the other, draw by draw."""
+        undefined = [one.note for one in (self, other) if np.isnan(one.value)]
+        notes = dict.fromkeys(filter(None, undefined or (self.note, other.note)))
+        return Drawn(
+            self.value - other.value,
+            self.draws - other.draws,
+            min(self.clusters, other.clusters),
+            self.n + other.n,
+            "; ".join(notes),
+        )
+
+
+def mean_of_pairs(found: PairEstimates, members: NDArray[np.bool_], least_shared: int = LEAST_SHARED) -> Drawn:
+    """Return the mean over those pairs that are members, share enough items and have a value.
+
+    Where no member shares `least_shared` items all of them count. Each resample's mean is over the pairs that have a
+    value in it; its `n` counts pairs.
+    """
+    enough = members & (found.n >= least_shared)
+    notes = []
+    if few := int(members.sum() - enough.sum()) if enough.any() else 0:
+        notes.append(f"{few} of {members.sum()} pairs share fewer than {least_shared} items and are left out")
+    if not enough.any():
+        enough = members
+        notes.append(f"no pair shares {least_shared} items, so all count" if members.any() else "")
+    kept = enough & np.isfinite(found.values)
+    if not kept.any():
+        places = np.flatnonzero(enough)
+        why = found.notes[places[0]] if len(places) else "agreement needs two raters"
+        return Drawn(float("nan"), np.full(len(found.draws), np.nan), 0, 0, why)
+    if undefined := int((enough & ~kept).sum()):
+        notes.append(f"{undefined} of {members.sum()} pairs are undefined and left out")
+    # Few raters who judge the same few clusters: most resamples lack one pair or another, and none should be lost.
+    there = np.isfinite(found.draws[:, kept])
+    pairs_drawn = there.sum(axis=1)
+    drawn = divided(np.where(there, found.draws[:, kept], 0).sum(axis=1), pairs_drawn)
+    if fewer := int(((pairs_drawn > 0) & (pairs_drawn < kept.sum())).sum()):
+        notes.append(f"{fewer:,} of {len(drawn):,} resamples lack some of the pairs and average the others")
+    clusters = int((found.shared[:, kept] > 0).any(axis=1).sum())
+    return Drawn(float(found.values[kept].mean()), drawn, clusters, int(kept.sum()), "; ".join(filter(None, notes)))
 
 
 def estimate_pairs(ratings: Ratings, statistic: str, draws: int, seed: int) -> PairEstimates:
@@ -53,7 +124,7 @@ def estimate_pairs(ratings: Ratings, statistic: str, draws: int, seed: int) -> P
         _note(statistic, int(count), int(min(a, b)), bool(np.isnan(value)))
         for count, a, b, value in zip(n.sum(axis=0), *used, values, strict=True)
     ]
-    return PairEstimates(values, drawn, n.sum(axis=0).astype(np.int64), (n > 0).sum(axis=0), notes)
+    return PairEstimates(values, drawn, n, notes)
 
 
 def disagreement_weights(labels: int, statistic: str) -> Array:

@@ -111,6 +111,37 @@ def intervals(draws: ArrayLike, level: float = 0.95) -> tuple[NDArray[np.float64
     return ends[0], ends[1]
 
 
+def noted_intervals(
+    values: NDArray[np.float64], draws: NDArray[np.float64], clusters: ArrayLike, notes: list[str], level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Return both ends of each column's interval, and its note with what concerns the interval added.
+
+    Args:
+        values: The statistics on the data itself, one a column of draws; an undefined one has no interval.
+        draws: Shape (draws, columns); no row at all: no intervals.
+        clusters: How many clusters each rests on; a single one gives no interval.
+        notes: What is known of each already.
+        level: Share of the draws inside the interval.
+    """
+    alone = np.asarray(clusters) < 2
+    if not len(draws):
+        return np.full(len(values), np.nan), np.full(len(values), np.nan), notes
+    low, high = intervals(draws, level)
+    unknown = np.isnan(values) | alone
+    low[unknown] = high[unknown] = np.nan
+    lacking = np.isnan(draws).sum(axis=0)
+    added = []
+    for value, note, one, missing in zip(values, notes, alone, lacking, strict=True):
+        more = ""
+        if not np.isnan(value):
+            if one:
+                more = "one cluster has no spread between clusters"
+            elif missing:
+                more = f"{missing} of {len(draws)} resamples leave it undefined and are left out"
+        added.append("; ".join(part for part in (note, more) if part))
+    return low, high, added
+
+
 def cluster_bootstrap(
     values: ArrayLike,
     clusters: ArrayLike,
