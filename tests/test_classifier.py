@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import hypothesis
 import numpy as np
 import polars as pl
 import pytest
@@ -164,6 +165,7 @@ def test_the_encoder_of_the_package_is_trained_stored_and_loaded(tmp_path: Path)
     assert np.allclose(alone, scores[:1], atol=1e-5)
 
 
+@hypothesis.settings(deadline=None)
 @given(text=st.lists(st.sampled_from(WORDS), max_size=60), attribute=st.lists(st.sampled_from(WORDS), max_size=40))
 def test_only_the_text_is_cut(text: list[str], attribute: list[str]) -> None:
     tokenizer, _ = _minilm()
@@ -188,6 +190,7 @@ def _minilm() -> Any:
     return _minilm.held  # type: ignore[attr-defined]
 
 
+@hypothesis.settings(deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])), min_size=2, max_size=30),
     st.sampled_from([0.5, 1.0, 2.0]),

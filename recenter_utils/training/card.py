@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,44 @@ from recenter_utils.stats import classification
 
 RECORD = "card.json"
 
-#: What an origin of the labels means for whoever takes the model somewhere else.
-_ORIGINS = {
+#: What its labels' makers mean for whoever takes the model somewhere else.
+_LABELS = {
     "simulated": "The labels are SIMULATED, made up to try the tools: this model knows nothing of what people think.",
-    "human": "The labels are people's.",
+    "people": "The labels are people's.",
+    "benchmark": "The labels are a benchmark's links, and no person's judgments.",
+    "": "Where the labels come from was not said.",
+}
+
+#: The same for the rest of what it was trained on.
+_ORIGINS = {
     "model": "The attributes were written by a model.",
     "published": "Part of the data is taken from publications.",
+}
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a classifier is for, in words that complete its card."""
+
+    title: str
+    reads: str
+    positive: str
+    cluster: str
+
+
+PURPOSES = {
+    "verifier": Purpose(
+        "Attribute verifier",
+        "an excerpt of a user's chats and a statement about that user",
+        "the statement is a problem, one that people would not accept",
+        "user",
+    ),
+    "selector": Purpose(
+        "Relevance selector",
+        "a request and a statement about whoever makes it",
+        "the statement is relevant, and should change the answer to the request",
+        "request",
+    ),
 }
 
 
@@ -58,6 +91,17 @@ def measured(test: pl.DataFrame, scores: NDArray[np.float64], threshold: float, 
     ]
 
 
+def said_of_data(origin: str, labels: str) -> str:
+    """Return in sentences who made the labels, and what else is to be known of the data.
+
+    origin: of the tables that were read. labels: `people`, `simulated` or `benchmark`; else as the origin has it.
+    """
+    origins = origin.split("+")
+    # Simulated annotators may judge what people wrote: then nothing of the labels is people's.
+    guessed = "simulated" if "simulated" in origins else "people" if "human" in origins else ""
+    return " ".join([_LABELS[labels or guessed], *(_ORIGINS[part] for part in origins if part in _ORIGINS)])
+
+
 def write(folder: Path, record: dict[str, Any]) -> None:
     """Write the card into a classifier's folder: card.json for programs, README.md for readers."""
     text = json.dumps(record | {"package": __version__}, indent=1, sort_keys=True, allow_nan=True)
@@ -67,7 +111,7 @@ def write(folder: Path, record: dict[str, Any]) -> None:
 
 def _readme(record: dict[str, Any]) -> str:
     settings = record["settings"]
-    origin = " ".join(_ORIGINS[part] for part in record["origin"].split("+") if part in _ORIGINS)
+    purpose = PURPOSES[record["purpose"]]
     kept = record["history"][record["best_epoch"] - 1]
     parts = [
         f"| {part['split']} | {part['examples']:,} | {part['clusters']:,} | {part['positive']:,} |"
@@ -80,7 +124,7 @@ def _readme(record: dict[str, Any]) -> str:
     ]
     rows = {
         "base": f"`{settings['base']}`",
-        "input": f"text, then attribute; at most {settings['max_tokens']} tokens, only the text is cut",
+        "input": f"{purpose.reads}; at most {settings['max_tokens']} tokens, of which only the first part is cut",
         "loss": f"cross-entropy; a positive example weighs {settings['beta'] ** 2:g}, a negative one 1 (beta "
         f"{settings['beta']:g})",
         "optimiser": f"AdamW, peak learning rate {settings['learning_rate']:g}, linear schedule, batches of "
@@ -90,24 +134,25 @@ def _readme(record: dict[str, Any]) -> str:
         "threshold": f"{record['threshold']:.4f}, the best F-beta on the validation part",
         "seed": str(record["seed"]),
         "device": record["device"],
+        "time": f"{record['seconds']:,.0f} seconds of training, with each epoch's validation",
+        "memory": f"{record['peak_memory'] / 2**30:.1f} GiB at most, {record['memory_of']}",
         "versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items())
         + f", recenter {__version__}",
     }
     lines = [
-        "# Attribute classifier",
+        f"# {purpose.title}",
         "",
-        "Reads a piece of a chat and a statement about its user, and scores from 0 to 1 how sure it is that the pair "
-        "belongs to the positive class.",
+        f"Reads {purpose.reads}, and scores from 0 to 1 how sure it is that {purpose.positive}: the positive class.",
         "",
-        f"{origin or 'Where the labels come from was not said.'}",
+        said_of_data(record["origin"], record["labels"]),
         "",
-        "| part | examples | clusters | positive |",
+        f"| part | examples | {purpose.cluster}s | positive |",
         "|---|---|---|---|",
         *parts,
         "",
-        "A cluster (a user, a request) stands in one part only. Nothing was chosen on the test part.",
+        f"A {purpose.cluster} stands in one part only. Nothing was chosen on the test part.",
         "",
-        "| on the test part | value | 95% interval over clusters | n | note |",
+        f"| on the test part | value | 95% interval over {purpose.cluster}s | n | note |",
         "|---|---|---|---|---|",
         *metrics,
         "",

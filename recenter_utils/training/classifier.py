@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,20 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import psutil
 from numpy.typing import NDArray
 
 from recenter_utils.errors import RecenterError
-from recenter_utils.settings import Verifier
-from recenter_utils.training import card
+from recenter_utils.settings import Selector, Verifier
+from recenter_utils.training import card, folders
 from recenter_utils.training import examples as pairs
-from recenter_utils.training.scoring import predict
+from recenter_utils.training.scoring import best_threshold, predict
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: What decides the trained model besides its examples; the other settings divide the data or come after it.
 DECIDES = ("base", "epochs", "patience", "learning_rate", "batch_size", "max_tokens", "beta")
+
+#: The code that decides it; what trains other kinds of models does not.
+_CODE = ("card", "classifier", "encoders", "examples", "fitting", "scoring")
 
 
 class Classifier:
@@ -63,17 +63,27 @@ class Classifier:
 
 
 def fitted(
-    folder: Path, examples: pl.DataFrame, rules: Verifier, seed: int, *, origin: str = "", progress: bool = True
+    folder: Path,
+    examples: pl.DataFrame,
+    rules: Verifier | Selector,
+    seed: int,
+    *,
+    origin: str = "",
+    labels: str = "",
+    progress: bool = True,
 ) -> Classifier:
     """Return the classifier that these examples, settings and seed give: the stored one, or else trained now.
+
+    It is trained on a GPU where there is one. The card says on what, how long it took and how much memory.
 
     Args:
         folder: Where it is kept, with a card (README.md). Replaced whole or not at all.
         examples: See `examples.SCHEMA`. The training part is learned from; the validation part decides which epoch
             is kept (F-beta, ties by average precision) and the threshold; the test part is only measured.
-        rules: How it is trained; see `DECIDES`.
+        rules: How it is trained, see `DECIDES`, and what for: a verifier or a selector.
         seed: The same seed gives the same model on the same machine.
-        origin: Where the labels come from, for the card.
+        origin: Where the data come from, for the card.
+        labels: Who made the labels, for the card: `people`, `simulated` or `benchmark`; default: as the origin has it.
         progress: Show a bar over the epochs.
 
     Raises:
@@ -90,24 +100,30 @@ def fitted(
     from recenter_utils.training.fitting import fit
 
     tokenizer, model, found = fit(examples, settings, seed, progress)
-    partial = _partial(folder)
+    partial = folders.partial(folder)
     with quiet():
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-    record: dict[str, Any] = {"key": key, "settings": settings, "seed": seed, "origin": origin}
-    record |= {"parts": pairs.counts(examples)} | found
-    # Measured on what was stored, so that the card speaks of the model that others load.
-    test = examples.filter(split="test")
-    scores = predict(*tokenizer_and_model(str(partial)), test["text"], test["attribute"], settings["max_tokens"])
+    record: dict[str, Any] = {"key": key, "settings": settings, "seed": seed, "origin": origin, "labels": labels}
+    record |= {"purpose": "selector" if isinstance(rules, Selector) else "verifier", "parts": pairs.counts(examples)}
+    record |= found
+    # Chosen and measured on what was stored, so that the card speaks of the model that others load: on a GPU it was
+    # trained and watched in another precision.
+    loaded = tokenizer_and_model(str(partial))
+    validation, test = (examples.filter(split=split).sort("item_id") for split in ("validation", "test"))
+    sure, scores = (
+        predict(*loaded, part["text"], part["attribute"], settings["max_tokens"]) for part in (validation, test)
+    )
+    record["threshold"] = best_threshold(validation["positive"].to_numpy(), sure, settings["beta"])[0]
     record["test"] = card.measured(test, scores, record["threshold"], seed)
     card.write(partial, record)
-    _replace(folder, partial)
+    folders.replace(folder, partial)
     return Classifier(folder)
 
 
 def _key(examples: pl.DataFrame, settings: dict[str, Any], seed: int) -> str:
     base = Path(settings["base"])
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in _CODE)
     parts = [
         pairs.fingerprint(examples),
         settings,
@@ -119,24 +135,3 @@ def _key(examples: pl.DataFrame, settings: dict[str, Any], seed: int) -> str:
         else [],
     ]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=12).hexdigest()
-
-
-def _partial(folder: Path) -> Path:
-    """Return a new folder beside `folder`, and remove what killed runs left there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        if not psutil.pid_exists(int(left.suffix[1:])):
-            shutil.rmtree(left, ignore_errors=True)
-    partial = folder.with_name(f".{folder.name}.partial.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    return partial
-
-
-def _replace(folder: Path, partial: Path) -> None:
-    # A folder cannot be replaced in one step: one that is moved away for a moment is trained again at worst.
-    old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
-    if folder.exists():
-        folder.replace(old)
-    partial.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -44,7 +44,7 @@ def lacking(examples: pl.DataFrame) -> str:
     """Return in words why nothing can be learned from these examples; an empty string where something can."""
     train = examples.filter(split="train")
     if examples.is_empty():
-        return "no attribute has been judged"
+        return "no example has a label"
     if train.is_empty():
         return "the training part is empty"
     if train["positive"].n_unique() < 2:

@@ -9,12 +9,14 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 import torch
 import transformers
 from sklearn.metrics import average_precision_score
@@ -149,14 +151,19 @@ def fit(
             optimizers=(_optimizer(model, settings["learning_rate"]), None),
         )
         trainer.remove_callback(PrinterCallback)
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        started = time.monotonic()
         trainer.train()
+        seconds = time.monotonic() - started
     assert watch.best is not None
     model.load_state_dict(watch.weights)
     found = {
-        "threshold": watch.best["threshold"],
         "best_epoch": watch.best["epoch"],
         "history": watch.history,
         "device": f"{device} ({reason}), {'bf16' if half else 'single precision'}",
+        "seconds": round(seconds, 1),
+        **peak_memory(device),
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
@@ -164,6 +171,19 @@ def fit(
         },
     }
     return tokenizer, model, found
+
+
+def peak_memory(device: str) -> dict[str, Any]:
+    """Return the most bytes held while training, and by what; memory outside torch's own on a GPU does not count."""
+    if device == "cuda":
+        return {"peak_memory": torch.cuda.max_memory_allocated(), "memory_of": "by torch on the GPU"}
+    try:
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    except ImportError:  # Windows counts it elsewhere
+        most = getattr(psutil.Process().memory_info(), "peak_wset", 0)
+    return {"peak_memory": most, "memory_of": "by the process since it started"}
 
 
 def _optimizer(model: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
