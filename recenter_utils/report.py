@@ -25,8 +25,8 @@ ORIGIN_TEXT = {
 }
 
 
-#: Characters from which a cell is a passage and gets the room of one.
-_LONG = 60
+#: Characters from which a cell is a passage and gets the room of one, and up to which it stays on one line.
+_LONG, _SHORT = 60, 32
 
 
 def badge(origin: str) -> str:
@@ -67,8 +67,9 @@ def show_table(frame: pd.DataFrame | pl.DataFrame, caption: str, study: Study, o
     sides = ["number" if dtype.is_numeric() else "text" for dtype in plain.dtypes]
     head = _row("th", sides, [name.replace("_", " ") for name in plain.columns])
     body = "".join(_row("td", sides, [_text(value) for value in row]) for row in plain.iter_rows())
+    said = f"<span>{html.escape(caption)} {badge(origin or study.origin)}</span>"
     return HTML(
-        f'<div class="study-table"><table><caption>{html.escape(caption)} {badge(origin or study.origin)}</caption>'
+        f'<div class="study-table"><table><caption>{said}</caption>'
         f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -121,7 +122,8 @@ def claim(sentence: str, study: Study) -> HTML:
 
 def _row(tag: str, sides: list[str], cells: list[str]) -> str:
     filled = [
-        (side + " long" * (len(cell) > _LONG), html.escape(cell)) for side, cell in zip(sides, cells, strict=True)
+        (side + " long" * (len(cell) > _LONG) + " short" * (len(cell) <= _SHORT), html.escape(cell))
+        for side, cell in zip(sides, cells, strict=True)
     ]
     return "<tr>" + "".join(f'<{tag} class="{side}">{cell}</{tag}>' for side, cell in filled) + "</tr>"
 

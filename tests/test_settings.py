@@ -54,6 +54,14 @@ def test_a_fault_is_one_sentence_that_names_file_key_and_remedy(tmp_path: Path, 
     assert "\n" not in str(problem.value)
 
 
+def test_only_a_benchmark_of_relevance_needs_no_source(tmp_path: Path) -> None:
+    bare = "title: t\nsources: []\npairing: "
+    assert load(write(tmp_path, bare + "{prompts: lens.tar.gz, format: personalens}")).sources == ()
+    for pairing in ("{prompts: requests.jsonl}", "{format: personalens}"):
+        with pytest.raises(RecenterError, match="'sources' is empty"):
+            load(write(tmp_path, bare + pairing))
+
+
 def test_a_replacement_is_checked_like_the_file(workspace: Path) -> None:
     assert Study.open("demo", merging={"similarity": 0.9}).settings.merging.similarity == 0.9
     assert Study.open("demo", merging={"similarity": None}).settings.merging.similarity == 0.7

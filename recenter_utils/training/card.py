@@ -22,6 +22,7 @@ RECORD = "card.json"
 _LABELS = {
     "simulated": "The labels are SIMULATED, made up to try the tools: this model knows nothing of what people think.",
     "people": "The labels are people's.",
+    "people and simulated": "The labels are made from people's answers and SIMULATED ones, which were made up.",
     "benchmark": "The labels are a benchmark's links, and no person's judgments.",
     "": "Where the labels come from was not said.",
 }
@@ -94,7 +95,8 @@ def measured(test: pl.DataFrame, scores: NDArray[np.float64], threshold: float, 
 def said_of_data(origin: str, labels: str) -> str:
     """Return in sentences who made the labels, and what else is to be known of the data.
 
-    origin: of the tables that were read. labels: `people`, `simulated` or `benchmark`; else as the origin has it.
+    origin: of the tables that were read. labels: `people`, `simulated`, `people and simulated` or
+    `benchmark`; else as the origin has it.
     """
     origins = origin.split("+")
     # Simulated annotators may judge what people wrote: then nothing of the labels is people's.

@@ -83,7 +83,7 @@ def fitted(
         rules: How it is trained, see `DECIDES`, and what for: a verifier or a selector.
         seed: The same seed gives the same model on the same machine.
         origin: Where the data come from, for the card.
-        labels: Who made the labels, for the card: `people`, `simulated` or `benchmark`; default: as the origin has it.
+        labels: Who made the labels, for the card: see `card.said_of_data`; default: as the origin has it.
         progress: Show a bar over the epochs.
 
     Raises:
