@@ -313,6 +313,20 @@ def test_a_row_that_is_no_prompt_is_named(tmp_path: Path) -> None:
         lima.read_prompts(jsonl(tmp_path / "a.jsonl", [{"prompt_id": "q", "text": "Why?"}, {"text": "Why?"}]))
 
 
+def test_what_is_wrong_with_a_prompt_is_said_with_an_example(tmp_path: Path) -> None:
+    with pytest.raises(RecenterError, match=r"its prompt_id is missing or blank.*\{\"prompt_id\": \"q1\""):
+        lima.read_prompts(jsonl(tmp_path / "blank.jsonl", [{"prompt_id": " ", "text": "Why?"}]))
+    (tmp_path / "words.csv").write_text("prompt_id,text\nq1,Why?\n", encoding="utf-8")
+    with pytest.raises(RecenterError, match=r"row 1 of words\.csv: not valid JSON.* such as"):
+        lima.read_prompts(tmp_path / "words.csv")
+
+
+def test_a_prompt_in_another_encoding_is_refused_and_not_mended(tmp_path: Path) -> None:
+    (tmp_path / "latin.jsonl").write_bytes('{"prompt_id": "q1", "text": "A café?"}'.encode("latin-1"))
+    with pytest.raises(RecenterError, match="row 1 of latin.jsonl is not UTF-8"):
+        lima.read_prompts(tmp_path / "latin.jsonl")
+
+
 def test_lima_prompts_keep_their_order(shared_data: Path) -> None:
     prompts = lima.read_prompts(shared_data / "lima" / "lima_prompts_1030.jsonl")
     assert prompts["prompt_id"].to_list() == [f"lima_{number}" for number in range(1030)]

@@ -307,7 +307,7 @@ def test_requests_that_nobodys_attributes_meet_are_named() -> None:
 
 
 @pytest.mark.parametrize("users", [0, 1])
-def test_without_users_or_passes_the_page_says_so_and_has_its_figure(users: int) -> None:
+def test_without_users_or_passes_the_page_says_so_and_has_its_figure(users: int, tmp_path: Path) -> None:
     made = pair(brought=attributes(users), say=lambda _: Answer('{"relevant": []}'))
     assert made.pairs.is_empty()
     said = pair_counts.sentence(made, Pairing(prompts="q.jsonl"), 1)
@@ -315,6 +315,8 @@ def test_without_users_or_passes_the_page_says_so_and_has_its_figure(users: int)
     assert "nan" not in said
     assert pairs_per_request(pair_counts.by_request(made).to_pandas())
     assert pairs_per_request(pair_counts.by_request(made).head(0).to_pandas(), filtered=False)
+    dollars = pair_counts.by_request(made).with_columns(prompt_id=pl.lit(r"$\frac{$"))
+    pairs_per_request(dollars.to_pandas()).savefig(tmp_path / "dollars.png")
 
 
 def test_worded_pairs_carry_their_request_in_their_own_order() -> None:

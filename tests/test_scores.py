@@ -194,6 +194,8 @@ REFUSALS = {
     "pydantic": Reply({"detail": [{"loc": ["body", "top_logprobs"], "msg": "Extra inputs are not permitted"}]}, 422),
     "no words": error(400, "Bad request"),
     "not implemented": error(501, "logprobs are not implemented"),
+    "a server that fails": error(500, "logprobs not implemented"),
+    "a server that finds nothing": error(404, "logprobs unsupported"),
 }
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from recenter_utils.corpora.cleaning import identifier, text
+from recenter_utils.corpora.cleaning import REPLACED, identifier, text
 from recenter_utils.corpora.records import Fault, Record, records, stem
 from recenter_utils.errors import RecenterError
+
+#: What a row may hold, as an example in errors.
+_EXAMPLE = '{"prompt_id": "q1", "text": "Plan five quick dinners."}'
 
 
 def read_prompts(path: Path) -> pl.DataFrame:
@@ -21,18 +24,25 @@ def read_prompts(path: Path) -> pl.DataFrame:
     rows, seen = [], dict[str, int]()
     for record in records(path):
         if isinstance(record, Fault):
-            raise RecenterError(f"{path}: row {record.row} of {record.file}: {record.reason}.")
+            raise RecenterError(
+                f"{path}: row {record.row} of {record.file}: {record.reason}. A row is JSON on one line, such as "
+                f"{_EXAMPLE}."
+            )
         name, request = _prompt(record)
         if name is None or not isinstance(request, str) or not request.strip():
             raise RecenterError(
-                f"{path}: row {record.row} of {record.file} is no prompt; it needs conversations, "
-                "question_id and question, or prompt_id and text."
+                f"{path}: row {record.row} of {record.file} is no prompt: {_lacking(record, name)}. It needs "
+                f"conversations, question_id and question, or prompt_id and text, such as {_EXAMPLE}."
             )
         if name in seen:
             raise RecenterError(f"{path}: prompt '{name}' stands in row {seen[name]} and in row {record.row}.")
         seen[name] = record.row
+        words, repairs = text(request)
+        if REPLACED in repairs:
+            # Judges and models would be asked about a broken word.
+            raise RecenterError(f"{path}: row {record.row} of {record.file} is not UTF-8; save the file as UTF-8.")
         own = record.value.get("source")
-        rows.append((name, text(own)[0] if isinstance(own, str) and own else stem(record.file), text(request)[0]))
+        rows.append((name, text(own)[0] if isinstance(own, str) and own else stem(record.file), words))
     schema = {"prompt_id": pl.String, "source": pl.String, "text": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -46,3 +56,11 @@ def _prompt(record: Record) -> tuple[str | None, Any]:
         return f"lima_{record.row - 1}", turns[0]
     name = identifier(value.get("prompt_id", value.get("question_id")))
     return name, value.get("text", value.get("question"))
+
+
+def _lacking(record: Record, name: str | None) -> str:
+    if not isinstance(record.value, dict):
+        return "it is no JSON object"
+    if name is None:
+        return "its prompt_id is missing or blank"
+    return "its text is missing or blank"

@@ -30,6 +30,7 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "font.size": 10,
     "svg.hashsalt": "recenter",
+    "text.parse_math": False,  # names and requests may hold a dollar sign
 }
 
 

@@ -100,9 +100,9 @@ def sentence(made: Paired, rules: Pairing, seed: int) -> str:
     answered = made.pairing.drop_nulls("n_potential")
     share = _share(answered["kept"], answered["prompt_id"], seed)
     silent = len(made.pairing) - len(answered)
-    said += (
-        f". Of {len(answered):,} combinations of a request and a user that the filter answered on, it lets {share} pass"
-    )
+    if len(answered):
+        of = f"{len(answered):,} combinations of a request and a user that the filter answered on"
+        said += f". Of {of}, it lets {share} pass"
     return f"{said}; {silent:,} have no answer and pass nowhere." if silent else f"{said}."
 
 

@@ -35,8 +35,9 @@ def minds_logprobs(status: int, said: str, graded: bool) -> bool:
 
     graded: it is known to give them, so that a refusal in other words is about something else.
     """
-    if status not in (400, 403, 422, 501) or kind_of(status, said) != "server":
+    if kind_of(status, said) != "server" or status in (401, 402, 429):
         return False
+    # Some servers answer what they do not know with 404 or 500: the words count for more than the number.
     return bool(_LOGPROBS.search(said)) or (status in (400, 422) and not graded)
 
 

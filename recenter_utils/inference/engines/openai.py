@@ -96,7 +96,7 @@ class OpenAIEngine(Engine):
                     # The server is limiting us, not failing: others were answered meanwhile.
                     tries, answered = 0, self._answered
                 pause = self._pause(problem, tries)
-                if pause is None and self._minds_logprobs(problem, step):
+                if self._minds_logprobs(problem, step):
                     step, tries, pause = step + 1, 0, 0.0
                     body = self.body(request, step)
                 if pause is None:
