@@ -114,6 +114,21 @@ def test_pairs_that_share_few_items_or_are_undefined_are_left_out_and_said():
     assert left["n_pairs"] == 2
 
 
+def test_a_kappa_that_is_0_by_construction_is_counted_beside_the_mean_that_it_lowers():
+    wide, clusters = answers(4, missing=0)
+    wide["y"] = "yes"
+    found = block_means(wide, LABELS, SIDES, clusters=clusters, draws=DRAWS).set_index("block")
+    between = found.loc["people with models"]
+    assert between["value"] == pytest.approx(sum(kappa(wide, one, "x") for one in "abc") / 6)
+    assert between["reason"] == "3 of 6 pairs have a rater who gave one answer only: 0 by construction"
+    assert found.loc["models with models", "reason"].startswith("1 of 1 pairs have a rater")
+    assert found.loc["people with people", "reason"] is None
+    gap = block_means(wide, LABELS, SIDES, differences=DIFFERENCES, clusters=clusters, draws=DRAWS).iloc[3]
+    assert gap["reason"] == between["reason"]
+    known = block_means_of(pairwise(wide, LABELS, draws=0), SIDES).set_index("block")
+    assert known.loc["people with models", "reason"] == between["reason"]
+
+
 @pytest.mark.parametrize(
     ("raters", "reasons"),
     [

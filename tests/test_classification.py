@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from recenter_utils.stats import precision_recall
+from recenter_utils.stats import precision_recall, references
 from recenter_utils.stats.classification import METRICS, average_precision, difference, pr_curve, scores
 from recenter_utils.stats.resampling import interval, multinomial_counts
 
@@ -183,7 +183,9 @@ def test_one_class_says_what_is_the_matter(truth, predicted, metric, value, reas
     found = scores(truth, predicted, draws=50).set_index("metric").loc[metric]
     assert found["value"] == pytest.approx(value, nan_ok=True)
     assert reason in found["reason"]
-    assert math.isnan(found["low"]) == math.isnan(value)
+    # Where the truth has one class no resample tells predictors apart: such a 0 has no interval.
+    told = not (math.isnan(value) or "in truth" in reason)
+    assert math.isnan(found["low"]) != told
 
 
 def test_an_undefined_difference_says_why():
@@ -210,6 +212,85 @@ def test_resamples_without_a_value_are_left_out_and_counted():
     assert found.loc["accuracy", "reason"] is None
     graded = average_precision([1, 0], [0.9, 0.1], ["p", "q"], draws=800)
     assert "of 800 resamples leave it undefined" in graded.reason
+
+
+def few_requests():
+    """Six requests of 40 items, relevant ones in two of them; who selects well, blindly, or nothing else."""
+    rng = np.random.default_rng(0)
+    clusters, truth = np.repeat(np.arange(6), 40), np.zeros(240, dtype=bool)
+    truth[:10] = truth[80:92] = True
+    good, blind = truth.copy(), np.zeros(240, dtype=bool)
+    good[rng.choice(np.flatnonzero(~truth), 20, replace=False)] = True
+    blind[rng.choice(240, 60, replace=False)] = True
+    return clusters, truth, {"good": good, "blind": blind, "sure": truth & (rng.random(240) < 0.8)}
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall", "f1", "kappa"])
+def test_a_resample_without_a_positive_item_is_left_out_whatever_is_predicted(metric):
+    clusters, truth, predictors = few_requests()
+    with_positive = [rows for rows in resamples(clusters, 3) if truth[rows].any()]
+    assert 0 < (lost := DRAWS - len(with_positive)) < DRAWS / 2
+    for predicted in predictors.values():
+        found = scores(truth, predicted, clusters, draws=DRAWS, seed=3).set_index("metric").loc[metric]
+        assert found["value"] == pytest.approx(reference(metric, truth, predicted))
+        draws = [reference(metric, truth[rows], predicted[rows]) for rows in with_positive]
+        assert (found["low"], found["high"]) == pytest.approx(interval(draws))
+        assert found["reason"] == f"{lost} of {DRAWS} resamples leave it undefined and are left out"
+
+
+def test_selecting_well_is_never_drawn_down_to_nothing_by_requests_without_a_relevant_pair():
+    clusters, truth, predictors = few_requests()
+    found = scores(truth, predictors["good"], clusters, draws=2000).set_index("metric")
+    assert found.loc["f1", "low"] > 0.3
+    gap = difference(truth, predictors["blind"], predictors["good"], "f1", clusters, draws=2000)
+    assert gap.low > 0
+    assert "of 2000 resamples leave it undefined" in gap.reason
+
+
+def test_a_difference_leaves_out_what_either_would():
+    clusters, truth, predictors = few_requests()
+    found = difference(truth, predictors["good"], predictors["blind"], "f1", clusters, draws=DRAWS, seed=3)
+    draws = [
+        reference("f1", truth[rows], predictors["blind"][rows]) - reference("f1", truth[rows], predictors["good"][rows])
+        for rows in resamples(clusters, 3)
+        if truth[rows].any()
+    ]
+    assert (found.low, found.high) == pytest.approx(interval(draws))
+
+
+def test_accuracy_and_the_share_selected_need_no_positive_item():
+    clusters, truth, predictors = few_requests()
+    found = scores(truth, predictors["good"], clusters, draws=DRAWS, seed=3).set_index("metric")
+    for metric in ("accuracy", "flag_rate"):
+        draws = [reference(metric, truth[rows], predictors["good"][rows]) for rows in resamples(clusters, 3)]
+        assert (found.loc[metric, "low"], found.loc[metric, "high"]) == pytest.approx(interval(draws))
+        assert found.loc[metric, "reason"] is None
+
+
+def test_a_mean_over_references_leaves_out_those_without_a_positive_item_and_their_resamples():
+    clusters, truth, predictors = few_requests()
+    other = truth & (clusters == 0)  # positive in one request alone
+    truths = np.column_stack([truth, other, np.zeros(240)]).astype(float)
+    chosen = np.repeat(predictors["good"][:, None], 3, axis=1).astype(float)
+    found = references.mean_scores(truths, chosen, clusters, draws=DRAWS, seed=3).set_index("metric")
+
+    def mean(metric: str, rows: np.ndarray) -> float:
+        own = [column[rows] == 1 for column in truths.T if column[rows].any()]
+        return float(np.mean([reference(metric, one, predictors["good"][rows]) for one in own])) if own else NAN
+
+    for metric in ("precision", "recall", "f1", "kappa"):
+        assert found.loc[metric, "value"] == pytest.approx(mean(metric, np.arange(240)))
+        draws = [mean(metric, rows) for rows in resamples(clusters, 3)]
+        assert (found.loc[metric, "low"], found.loc[metric, "high"]) == pytest.approx(interval(draws))
+        assert found.loc[metric, "reason"].startswith("undefined on 1 of 3 references")
+    silent = np.zeros((240, 3))
+    gap = references.mean_difference(truths, silent, chosen, "f1", clusters, draws=DRAWS, seed=3)
+    draws = [mean("f1", rows) for rows in resamples(clusters, 3)]
+    assert (gap.value, gap.low, gap.high) == pytest.approx((mean("f1", np.arange(240)), *interval(draws)))
+    nothing = references.mean_scores(np.zeros((240, 2)), chosen[:, :2], clusters, draws=DRAWS).set_index("metric")
+    assert nothing.loc["f1", "value"] == 0
+    assert math.isnan(nothing.loc["f1", "low"])
+    assert nothing.loc["f1", "reason"].startswith("nothing is positive in truth")
 
 
 def test_a_table_without_reasons_is_null_in_polars():

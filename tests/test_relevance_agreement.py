@@ -217,6 +217,40 @@ def test_without_annotators_models_are_held_against_the_benchmark():
     assert own["reason"] == "there are no people to compare with"
 
 
+def test_models_without_anybody_to_compare_with_are_not_called_silent():
+    judgments = judgments_of(PAIRS, 4, MODELS)
+    _, _, cuts = measured(judgments, PAIRS, draws=20)
+    assert cuts.is_empty()
+    assert thresholds.sentence(cuts, judgments) == (
+        "Nothing can be said of how far models are from annotators: there is none, and no benchmark either."
+    )
+    assert "no model has judged" in thresholds.sentence(cuts, judgments, tuple(MODELS))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "model", "why"),
+    [(1, MODELS["lenient"], "one cluster"), (4, Rater("llm", threshold=0.5, graded=True), "resamples there is no gap")],
+)
+def test_a_share_without_an_interval_is_not_claimed(prompts, model, why):
+    pairs = pairs_of(prompts, 40)
+    judgments = judgments_of(pairs, 6, PEOPLE | {"lenient": model})
+    _, _, cuts = measured(judgments, pairs, draws=200)
+    share = cuts.filter(reference=ALL_PEOPLE, statistic="threshold_share").to_dicts()[0]
+    assert share["value"] is not None
+    assert share["low"] is None
+    assert why in share["reason"]
+    sentence = thresholds.sentence(cuts, judgments)
+    assert "lenient from" in sentence
+    assert "of the gap" not in sentence
+    assert "no interval: no interval" not in sentence
+
+
+def test_a_share_with_an_interval_is_claimed_with_it():
+    judgments = judgments_of(PAIRS, 3, PEOPLE | {"lenient": MODELS["lenient"]})
+    _, _, cuts = measured(judgments, PAIRS, draws=200)
+    assert "%) of the gap" in thresholds.sentence(cuts, judgments)
+
+
 def test_the_majority_is_a_reference_without_a_gap():
     judgments = judgments_of(PAIRS, 5)
     _, _, cuts = measured(judgments, PAIRS, draws=20)

@@ -68,6 +68,20 @@ def test_few_requests_are_learned_from_first_then_tested_on(requests: int, expec
     assert dict(parts.group_by("split").agg(pl.col("prompt_id").n_unique()).iter_rows()) == expected
 
 
+def test_each_part_says_how_many_of_its_requests_hold_a_relevant_pair() -> None:
+    found = judged(20)
+    parts = selectors.split(found, Selector(test=0.3), 0)
+    test = parts.filter(split="test")
+    first = test["prompt_id"].unique().sort()[:1].implode()
+    parts = parts.with_columns(
+        relevant=pl.when(split="test").then(pl.col("prompt_id").is_in(first)).otherwise("relevant")
+    )
+    row = selectors.divided(found, parts).filter(part="test").to_dicts()[0]
+    assert row["requests"] == 6
+    assert row["requests with a relevant pair"] == 1
+    assert row["relevant"] == test.filter(pl.col("prompt_id").is_in(first)).height
+
+
 def test_pairs_without_a_reference_are_in_no_part_and_counted() -> None:
     two = {"a": Rater(skips=0.3), "b": Rater(noise=1.5, skips=0.3)}
     found = judged(raters=two)

@@ -205,6 +205,35 @@ def test_answers_without_a_score_are_left_out_of_the_cut_alone_and_counted():
     assert own["value"]["threshold_share"] == pytest.approx(share)
 
 
+def test_answers_without_a_score_are_counted_in_the_mean_where_people_skipped_different_items():
+    words, scores, clusters = study(6, missing=0)
+    scores.loc[:29, "keen"] = np.nan
+    words.loc[20:59, "a"] = None
+    words.loc[10:14, "b"] = None
+    found = thresholds(words, scores, ["a", "b"], clusters=clusters, draws=DRAWS)
+    singles = [picked(found, "keen", name)["reason"]["auc"] for name in "ab"]
+    assert [reason.partition(" answers")[0] for reason in singles] == ["20 of 110", "25 of 145"]
+    own = picked(found, "keen", ALL_PEOPLE)["reason"]
+    said = "45 of 255 answers, counted once for each of the people, have no graded score and are left out"
+    assert own["kappa_matched"] == own["auc"] == said
+    assert said in own["threshold_share"]
+    assert own[["yes_rate", "kappa"]].isna().all()
+
+
+def test_what_is_to_know_of_the_numbers_against_some_people_is_said_of_the_mean():
+    words, scores, clusters = study(6, missing=0)
+    ties = np.arange(150) < 60
+    scores["keen"] = scores["keen"].where(~ties, 0.5)
+    words.loc[~ties, "a"] = None  # against whom all scores are the same
+    own = picked(thresholds(words, scores, ["a", "b", "c"], clusters=clusters, draws=DRAWS), "keen", ALL_PEOPLE)
+    assert own["reason"]["kappa_matched"].startswith(
+        "all scores are the same: every cut draws lots (against 1 of 3 people)"
+    )
+    always = words.assign(keen="yes", a=study(6, missing=0)[0]["a"])
+    own = picked(thresholds(always, scores, ["a", "b", "c"], clusters=clusters, draws=DRAWS), "keen", ALL_PEOPLE)
+    assert own["reason"]["kappa"] == "3 of 3 pairs have a rater who gave one answer only: 0 by construction"
+
+
 def test_scores_that_are_all_the_same_draw_lots():
     words, scores, clusters = study(7)
     scores["keen"] = 0.7

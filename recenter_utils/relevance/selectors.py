@@ -17,6 +17,8 @@ from recenter_utils.training import examples as pairs
 from recenter_utils.training.classifier import Classifier
 from recenter_utils.training.parts import divide
 
+_WITH_RELEVANT = "requests with a relevant pair"
+
 
 def split(consensus: pl.DataFrame, rules: Selector, seed: int) -> pl.DataFrame:
     """Return the table `selector_split`: requests drawn into train, validation and test.
@@ -38,7 +40,8 @@ def split(consensus: pl.DataFrame, rules: Selector, seed: int) -> pl.DataFrame:
 def divided(consensus: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Return how many pairs and requests each part holds, and how many pairs are in none, and why.
 
-    Columns part, pairs, requests, relevant (pairs; null where there is no reference).
+    Columns part, pairs, requests, relevant (pairs; null where there is no reference) and requests with a relevant pair:
+    on so few rests what is said of precision, recall and F1.
     """
     rows = [
         {
@@ -46,6 +49,7 @@ def divided(consensus: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
             "pairs": len(part := parts.filter(split=split)),
             "requests": part["prompt_id"].n_unique(),
             "relevant": int(part["relevant"].sum()),
+            _WITH_RELEVANT: part.filter("relevant")["prompt_id"].n_unique(),
         }
         for split in pairs.SPLITS
     ]
@@ -53,8 +57,9 @@ def divided(consensus: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     tied = pl.col("yes") + pl.col("no") > 0
     for reason, part in (("the annotators are divided", out.filter(tied)), ("nobody judged it", out.filter(~tied))):
         requests = part["prompt_id"].n_unique()
-        rows.append({"part": f"none: {reason}", "pairs": len(part), "requests": requests, "relevant": None})
-    return pl.DataFrame(rows, schema={"part": pl.String} | dict.fromkeys(("pairs", "requests", "relevant"), pl.Int64))
+        rows.append({"part": f"none: {reason}", "pairs": len(part), "requests": requests})
+    counts = ("pairs", "requests", "relevant", _WITH_RELEVANT)
+    return pl.DataFrame(rows, schema={"part": pl.String} | dict.fromkeys(counts, pl.Int64))
 
 
 def examples(items: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
@@ -69,7 +74,7 @@ def examples(items: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
 
 
 def labelled_by(consensus: pl.DataFrame) -> str:
-    """Return who made the references: people, simulated or benchmark; an empty string where there is none."""
+    """Return who made the references, in the words of `relevance_consensus`; an empty string where there is none."""
     return next(iter(consensus["reference_by"].drop_nulls().unique().sort()), "")
 
 

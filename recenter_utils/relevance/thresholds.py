@@ -114,10 +114,10 @@ def sentence(found: pl.DataFrame, judgments: pl.DataFrame, excluded: tuple[str, 
     found: the table `relevance_thresholds`.
     """
     own = over_annotators(found)
-    if found.is_empty():
+    if "models" not in groups(raters(judgments, excluded)).values():
         return "Nothing can be said of thresholds: no model has judged a pair of this study."
     if own.is_empty():
-        return "Nothing can be said of how far models are from people: there is no annotator to compare them with."
+        return "Nothing can be said of how far models are from annotators: there is none, and no benchmark either."
     rows = {(row["rater"], row["statistic"]): row for row in own.to_dicts()}
     moved = {
         name: row["value"] - rows[name, "kappa"]["value"]

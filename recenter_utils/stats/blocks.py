@@ -81,12 +81,15 @@ def block_means_of(
 ) -> pd.DataFrame:
     """Return the table of `block_means` from pairs whose agreement is known already, such as published ones.
 
-    pairs: rater_a, rater_b and value; with a column n, pairs that share few items are left out. Without answers there
-    is nothing to draw again, and no interval.
+    pairs: rater_a, rater_b and value; with a column n, pairs that share few items are left out, and with a column
+    reason a rater of one answer only is said. Without answers there is nothing to draw again, and no interval.
     """
     values = pairs["value"].to_numpy(dtype=float)
     shared = pairs["n"].to_numpy(dtype=float) if "n" in pairs else np.full(len(pairs), float(least_shared))
-    notes = ["" if value == value else "the value is missing" for value in values]
+    reasons = pairs["reason"] if "reason" in pairs else [None] * len(pairs)
+    notes = [
+        why or ("" if value == value else "the value is missing") for value, why in zip(values, reasons, strict=True)
+    ]
     found = PairEstimates(values, np.empty((0, len(values))), shared[None], notes)
     sides = [(groups[a], groups[b]) for a, b in zip(pairs["rater_a"], pairs["rater_b"], strict=True)]
     return _table(found, sides, list(order or dict.fromkeys(groups.values())), differences, 0.95, least_shared)

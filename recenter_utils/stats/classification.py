@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +46,9 @@ def scores(
     Returns:
         metric (accuracy, precision, recall, f1, kappa, flag_rate: the share predicted positive), value, low, high
         (NaN where undefined), n (items with an answer) and reason (None, or why a number is missing or what to
-        know of it). Precision without a positive prediction is NaN, not 0.
+        know of it). Precision without a positive prediction is NaN, not 0. A resample without a positive item says
+        nothing of precision, recall, F1 and kappa, nor one without a negative item of kappa: these are left out of
+        the interval, and counted in its reason.
     """
     items = _read(truth, clusters, predicted)
     totals = confusion.cluster_counts(items.truth, items.answers[0], items.cluster, items.clusters)
@@ -87,10 +88,7 @@ def difference(
     parts = [confusion.cluster_counts(items.truth, answer, items.cluster, items.clusters) for answer in items.answers]
     chosen = confusion.METRICS[metric]
 
-    def gap(sums: Array) -> Array:
-        return chosen.value(sums[..., 4:]) - chosen.value(sums[..., :4])
-
-    return _estimate(np.concatenate(parts, axis=1), gap, chosen.undefined, draws, seed, level)
+    return _gap(np.concatenate(parts, axis=1), chosen, draws, seed, level)
 
 
 def average_precision(
@@ -180,17 +178,21 @@ def _scored(totals: Array, draws: int, seed: int = 0, level: float = 0.95) -> pd
 
 
 def _all_metrics(counts: Array) -> Array:
-    return np.stack([metric.value(counts) for metric in confusion.METRICS.values()], axis=-1)
+    return np.stack([metric.told(counts) for metric in confusion.METRICS.values()], axis=-1)
 
 
-def _estimate(
-    totals: Array, value: Callable[[Array], Array], undefined: str, draws: int, seed: int, level: float
-) -> Interval:
+def _gap(totals: Array, metric: confusion.Metric, draws: int, seed: int, level: float) -> Interval:
+    """Return the difference of a metric between two predictors; totals: the first's counts, then the second's."""
     if not len(totals):
         return Interval(NAN, NAN, NAN, "there are no items with an answer")
-    found = float(value(totals.sum(axis=0)))
-    drawn = resampled(totals, value, draws, seed) if draws and len(totals) > 1 else np.empty(0)
-    return confusion.with_ends(found, drawn, undefined, len(totals), draws, level)
+    sums = totals.sum(axis=0)
+    found = float(metric.value(sums[4:]) - metric.value(sums[:4]))
+
+    def gap(drawn: Array) -> Array:
+        return metric.told(drawn[..., 4:]) - metric.told(drawn[..., :4])
+
+    drawn = resampled(totals, gap, draws, seed) if draws and len(totals) > 1 else np.empty(0)
+    return confusion.with_ends(found, drawn, metric.undefined, len(totals), draws, level)
 
 
 def _graded(items: _Items, draws: int, seed: int, level: float) -> Interval:

@@ -15,11 +15,37 @@ Array = NDArray[np.float64]
 NAN = float("nan")
 
 
+def _never(counts: Array) -> NDArray[np.bool_]:
+    return np.zeros(counts.shape[:-1], dtype=bool)
+
+
+def _no_positive(counts: Array) -> NDArray[np.bool_]:
+    tp, _, fn, _ = _columns(counts)
+    return tp + fn == 0
+
+
+def _one_class(counts: Array) -> NDArray[np.bool_]:
+    _, fp, _, tn = _columns(counts)
+    return _no_positive(counts) | (fp + tn == 0)
+
+
 class Metric(NamedTuple):
-    """From counts of shape (..., 4), true and false positives, then false and true negatives, to the value."""
+    """From counts of shape (..., 4), true and false positives, then false and true negatives, to the value.
+
+    `untold` is true where the truth leaves nothing to tell predictors apart by: the metric is then 0 or undefined,
+    whatever is predicted.
+    """
 
     value: Callable[[Array], Array]
     undefined: str
+    untold: Callable[[Array], NDArray[np.bool_]] = _never
+
+    def told(self, counts: Array) -> Array:
+        """Return the value, NaN where it is untold: what counts in a resample.
+
+        Otherwise a resample without a positive item would be a 0 for who predicts one, and none for who does not.
+        """
+        return np.where(self.untold(counts), np.nan, self.value(counts))
 
 
 def _ratio(top: Array, bottom: Array) -> Array:
@@ -64,10 +90,10 @@ def _flag_rate(counts: Array) -> Array:
 #: In the order of rows.
 METRICS = {
     "accuracy": Metric(_accuracy, ""),
-    "precision": Metric(_precision, "nothing is predicted positive"),
-    "recall": Metric(_recall, "nothing is positive in truth"),
-    "f1": Metric(_f1, "nothing is positive, in truth or predicted"),
-    "kappa": Metric(_kappa, "truth and predictions are one and the same class"),
+    "precision": Metric(_precision, "nothing is predicted positive", _no_positive),
+    "recall": Metric(_recall, "nothing is positive in truth", _no_positive),
+    "f1": Metric(_f1, "nothing is positive, in truth or predicted", _no_positive),
+    "kappa": Metric(_kappa, "truth and predictions are one and the same class", _one_class),
     "flag_rate": Metric(_flag_rate, ""),
 }
 

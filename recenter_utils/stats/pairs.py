@@ -25,6 +25,9 @@ STATISTICS = ("kappa", "linear_kappa", "quadratic_kappa", "agreement", "ac1", "s
 FEW_LABELS = 32
 
 
+#: What is said of a kappa that could not be another number.
+CONSTANT = "a rater gave one label only: the value is 0 whatever the other one says"
+
 #: Items that a pair of raters must share for its agreement to count in a mean over pairs. With fewer, chance decides.
 LEAST_SHARED = 20
 
@@ -96,6 +99,8 @@ def mean_of_pairs(found: PairEstimates, members: NDArray[np.bool_], least_shared
         return Drawn(float("nan"), np.full(len(found.draws), np.nan), 0, 0, why)
     if undefined := int((enough & ~kept).sum()):
         notes.append(f"{undefined} of {members.sum()} pairs are undefined and left out")
+    if constant := sum(found.notes[place] == CONSTANT for place in np.flatnonzero(kept)):
+        notes.append(f"{constant} of {kept.sum()} pairs have a rater who gave one answer only: 0 by construction")
     # Few raters who judge the same few clusters: most resamples lack one pair or another, and none should be lost.
     there = np.isfinite(found.draws[:, kept])
     pairs_drawn = there.sum(axis=1)
@@ -242,5 +247,5 @@ def _note(statistic: str, n: int, fewest: int, undefined: bool) -> str:
         if undefined:
             return "both raters gave the same one label only, so that chance agreement is complete"
         if fewest == 1:
-            return "a rater gave one label only: the value is 0 whatever the other one says"
+            return CONSTANT
     return "a scale of one label has nothing to agree on" if undefined else ""

@@ -19,6 +19,8 @@ from recenter_utils.stats.resampling import Interval, resampled
 
 Array = NDArray[np.float64]
 
+_Value = Callable[[Array], Array]
+
 
 def mean_scores(
     truths: ArrayLike,
@@ -41,11 +43,13 @@ def mean_scores(
 
     Returns:
         The columns of `classification.scores`; n counts items once for each reference that has them. A mean is over the
-        references on which its metric is defined, each resample's over those on which it is defined in it.
+        references on which its metric is defined, each resample's over those on which it is defined in it. Precision,
+        F1 and kappa say nothing of a reference without a positive item, nor kappa of one without a negative item:
+        these are left out, unless there is no other.
     """
     (totals,) = _totals(truths, clusters, predictions)
     by_construction = [zeros(counts) for counts in totals.sum(axis=0)]
-    found = _means(totals, [metric.value for metric in METRICS.values()], draws, seed, level)
+    found = _means(totals, [(metric.told, metric.value) for metric in METRICS.values()], draws, seed, level)
     rows = []
     for (name, metric), one in zip(METRICS.items(), found, strict=True):
         reason = one.reason or (metric.undefined if np.isnan(one.value) else "")
@@ -75,10 +79,10 @@ def mean_difference(
     chosen = METRICS[metric]
     both = np.concatenate(_totals(truths, clusters, first, second), axis=-1)
 
-    def gap(sums: Array) -> Array:
-        return chosen.value(sums[..., 4:]) - chosen.value(sums[..., :4])
+    def gap(of: _Value) -> _Value:
+        return lambda sums: of(sums[..., 4:]) - of(sums[..., :4])
 
-    (found,) = _means(both, [gap], draws, seed, level)
+    (found,) = _means(both, [(gap(chosen.told), gap(chosen.value))], draws, seed, level)
     return found._replace(reason=found.reason or (chosen.undefined if np.isnan(found.value) else ""))
 
 
@@ -108,10 +112,12 @@ def _totals(truths: ArrayLike, clusters: ArrayLike | None, *answers: ArrayLike) 
 
 
 def _means(
-    totals: Array, values: Sequence[Callable[[Array], Array]], draws: int, seed: int, level: float
+    totals: Array, values: Sequence[tuple[_Value, _Value]], draws: int, seed: int, level: float
 ) -> list[Interval]:
-    """Return for each of `values`, which take counts of shape (..., references, columns), its mean over references.
+    """Return for each of `values` its mean over references.
 
+    values: from counts of shape (..., references, columns), see `Metric.told`; then what holds where that is NaN for
+    every reference.
     The reason of an undefined one is left empty where only the caller knows it.
     """
     if not len(totals):
@@ -119,12 +125,13 @@ def _means(
     totals = totals[:, totals.sum(axis=(0, 2)) > 0]  # a reference without any item is none
 
     def means(sums: Array) -> Array:
-        return np.stack([_mean(value(sums)) for value in values], axis=-1)
+        return np.stack([_mean(told(sums)) for told, _ in values], axis=-1)
 
     drawn = resampled(totals, means, draws, seed) if draws and len(totals) > 1 else np.empty((0, len(values)))
     rows = []
-    for place, value in enumerate(values):
-        single = value(totals.sum(axis=0))
+    for place, (told, value) in enumerate(values):
+        single = told(totals.sum(axis=0))
+        single = value(totals.sum(axis=0)) if np.isnan(single).all() else single
         found = with_ends(float(_mean(single)), drawn[:, place], "", len(totals), draws, level)
         if (lacking := int(np.isnan(single).sum())) and not np.isnan(found.value):
             note = f"undefined on {lacking} of {len(single)} references, which are left out of the mean"

@@ -6,6 +6,7 @@ disagreement is its ranking; what goes away was over-selection.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from recenter_utils.stats.cuts import Sums
-from recenter_utils.stats.pairs import LEAST_SHARED, Drawn, PairEstimates, estimate_pairs, mean_of_pairs
+from recenter_utils.stats.pairs import CONSTANT, LEAST_SHARED, Drawn, PairEstimates, estimate_pairs, mean_of_pairs
 from recenter_utils.stats.ratings import Ratings, read_ratings
 from recenter_utils.stats.resampling import multinomial_counts
 
@@ -30,6 +31,7 @@ STATISTICS = (
 ALL_PEOPLE = "annotators"
 
 _MEASURED = STATISTICS[:6]  # the columns of `cuts.Sums.statistics`, before kappa on the items with a score
+_CUT = ("kappa_matched", "auc")  # of them those that rest on graded scores
 _ONE_ANSWER = "the reference gave one answer only"
 _UNGRADED = "the scores only repeat yes and no, so that nothing can be cut elsewhere"
 
@@ -97,19 +99,25 @@ def thresholds(
         }
         for name, one in against.items():
             own = _people_level(found, ratings, known, least_shared, name)
-            share = _share(one.scored, one.numbers["kappa_matched"], own, level)
-            rows += _rows(judge, name, one.numbers | {"kappa_people": own, "threshold_share": share})
+            numbers = _ungraded(one.numbers, [one])
+            share = _share(one.scored, numbers["kappa_matched"], own, level)
+            rows += _rows(judge, name, numbers | {"kappa_people": own, "threshold_share": share})
         if known:
             rows += _over_people(judge, [against[name] for name in known], found, ratings, known, least_shared, level)
     return _table(rows, level)
 
 
 class _Against(NamedTuple):
-    """One judge and one reference: the measured numbers; kappa on the items with a score; items in each cluster."""
+    """One judge and one reference: the measured numbers; kappa on the items with a score; items in each cluster.
+
+    lost: answers to items that both answered without a graded score; of how many. `numbers` do not speak of them.
+    """
 
     numbers: dict[str, Drawn]
     scored: Drawn
     shared: Array
+    lost: int
+    asked: int
 
 
 def _against(
@@ -127,7 +135,6 @@ def _against(
     drawn = np.concatenate([np.empty((0, len(values))), *(sums.statistics(counts) for counts in pieces)])
     note = found.notes[pair]
     lost = int(both.sum() - there.sum())
-    unscored = f"{lost} of {both.sum()} answers have no graded score and are left out" if lost else ""
     one_score = "all scores are the same: every cut draws lots" if len(sums.hits) == 1 else ""
     constant = "" if not np.isnan(values[4]) or not there.any() else _ONE_ANSWER
     notes = {
@@ -135,23 +142,33 @@ def _against(
         "reference_rate": "" if both.any() else note,
         "kappa": note,
         "kappa_max": note,
-        "kappa_matched": _UNGRADED if repeats and both.any() else _joined(constant or one_score, unscored),
-        "auc": _joined(constant, "from yes and no alone: the scores only repeat them" if repeats else "", unscored),
+        "kappa_matched": _UNGRADED if repeats and both.any() else constant or one_score,
+        "auc": _joined(constant, "from yes and no alone: the scores only repeat them" if repeats else ""),
         "scored": note,
     }
     if not there.any():
-        notes |= dict.fromkeys(("kappa_matched", "auc"), note if not both.any() else unscored)
+        notes |= dict.fromkeys(_CUT, note if not both.any() else "")
     if repeats:
         values[4] = np.nan
         drawn[:, 4] = np.nan
     values[2], drawn[:, 2] = found.values[pair], found.draws[:, pair]
     met = np.bincount(ratings.cluster[both], minlength=ratings.n_clusters).astype(float)
-    counted = {name: there.sum() if name in ("kappa_matched", "auc") else both.sum() for name in notes}
+    counted = {name: there.sum() if name in _CUT else both.sum() for name in notes}
     numbers = {
         name: Drawn(float(values[place]), drawn[:, place], int((met > 0).sum()), int(counted[name]), notes[name])
         for place, name in enumerate((*_MEASURED, "scored"))
     }
-    return _Against(numbers, numbers.pop("scored"), met)
+    return _Against(numbers, numbers.pop("scored"), met, lost, int(both.sum()))
+
+
+def _ungraded(numbers: dict[str, Drawn], against: Sequence[_Against]) -> dict[str, Drawn]:
+    """Return the numbers; those of the cut and the ranking say how many answers have no graded score."""
+    lost, asked = sum(one.lost for one in against), sum(one.asked for one in against)
+    if not lost:
+        return numbers
+    each = "" if len(against) == 1 else ", counted once for each of the people,"
+    note = f"{lost:,} of {asked:,} answers{each} have no graded score and are left out"
+    return numbers | {name: numbers[name]._replace(note=_joined(numbers[name].note, note)) for name in _CUT}
 
 
 def _people_level(found: PairEstimates, ratings: Ratings, known: list, least_shared: int, name: object = None) -> Drawn:
@@ -206,6 +223,8 @@ def _over_people(
     kept = [name for name, member in zip(known, members, strict=True) if member]
     lost = f"{len(known) - len(kept)} of {len(known)} people did not give both answers on these items and are left out"
     shared = np.stack([one.shared for one in against], axis=1)
+    enough = members & (shared.sum(axis=0) >= least_shared)
+    in_mean = enough if enough.any() else members  # as `mean_of_pairs` has it
     judged = ratings.codes[:, ratings.raters.index(judge)] >= 0
     asked = (ratings.codes[:, [ratings.raters.index(name) for name in kept]] >= 0).any(axis=1)
     items = int((judged & asked).sum())
@@ -216,12 +235,18 @@ def _over_people(
     def mean(parts: list[Drawn]) -> Drawn:
         draws = np.stack([part.draws for part in parts], axis=1)
         values = np.array([part.value for part in parts])
-        notes = [part.note for part in parts]
-        found = mean_of_pairs(PairEstimates(values, draws, shared, notes), members, least_shared)
-        same = notes[0] if len(set(notes)) == 1 and not np.isnan(found.value) else ""
-        return found._replace(n=items, note=_joined(same, found.note))
+        estimates = PairEstimates(values, draws, shared, [part.note for part in parts])
+        found = mean_of_pairs(estimates, members, least_shared)
+        if np.isnan(found.value):
+            return found._replace(n=items)
+        times = Counter(note for note, counts in zip(estimates.notes, in_mean, strict=True) if counts and note)
+        times.pop(CONSTANT, None)  # which the mean counts itself
+        of = int(in_mean.sum())
+        notes = [note if n == of else f"{note} (against {n} of {of} people)" for note, n in times.items()]
+        return found._replace(n=items, note=_joined(*notes, found.note))
 
     numbers = {name: mean([one.numbers[name] for one in against]) for name in _MEASURED}
+    numbers = _ungraded(numbers, [one for one, counts in zip(against, in_mean, strict=True) if counts])
     numbers["kappa_people"] = _people_level(pairs, ratings, kept, least_shared)
     share = _share(mean([one.scored for one in against]), numbers["kappa_matched"], numbers["kappa_people"], level)
     numbers["threshold_share"] = share
