@@ -30,7 +30,7 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
     given: `name=value` texts; checked against the notebooks' parameters before anything runs.
     """
     plan = plan_of(study, given)
-    chosen = declaration(only, study.root).name if only else None
+    wanted = needed(plan, declaration(only, study.root).name) if only else plan
     for source in study.settings.sources:
         if not study.source_path(source).exists():
             raise RecenterError(
@@ -39,13 +39,12 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
             )
     runs = study.folder / "runs"
     runs.mkdir(parents=True, exist_ok=True)
-    with processes.only_run(runs / ".lock", study.name):
+    with processes.only_run(runs / ".lock", f"Study '{study.name}' is being run already"):
         processes.end_orphans(runs)
-        last = next((i for i, step in enumerate(plan) if step.name == chosen), len(plan) - 1)
-        stale = [step.name for step in plan[: last + 1] if step.condition() != "up to date"]
+        stale = [step.name for step in wanted if step.condition() != "up to date"]
         if not stale:
             return True
-        for step in plan[: last + 1]:
+        for step in wanted:
             for _, model in step.models() if step.name in stale else ():
                 model.key()  # a missing one is said now, and not when the first notebook has worked for an hour
         (runs / "parameters.json").write_text(json.dumps({step.name: dict(step.parameters) for step in plan}), "utf-8")
@@ -55,7 +54,7 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
             "--cores", str(jobs), "--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "host", "progress",
             # Snakemake goes by times and by what it remembers; what the executed notebooks recorded decides.
             "--rerun-triggers", "mtime", "params", "input", "--forcerun", *stale,
-            "--", plan[last].seen_from_study(plan[last].stamp) if chosen else "all",
+            "--", wanted[-1].seen_from_study(wanted[-1].stamp) if only else "all",
         ]  # fmt: skip
         return _follow(command, runs / "snakemake.log", study.root)
 
@@ -65,6 +64,17 @@ def plan_of(study: Study, given: Sequence[str] = ()) -> list[Step]:
     entries = [step.entry for step in steps(study)]
     assigned = assign(given, entries, study.root)
     return steps(study, {e.name: differing(assigned[e.name], e.path(study.root)) for e in entries})
+
+
+def needed(plan: Sequence[Step], chosen: str) -> list[Step]:
+    """Return the step called `chosen` and those whose tables it reads, directly or through others, in order."""
+    writers = {name: step for step in plan for name in step.entry.writes}
+    found, todo = set[str](), [step for step in plan if step.name == chosen]
+    while todo:
+        step = todo.pop()
+        found.add(step.name)
+        todo += [writer for name in step.entry.reads if (writer := writers[name]).name not in found]
+    return [step for step in plan if step.name in found]
 
 
 def planned(study: str) -> list[Step]:

@@ -113,7 +113,7 @@ def test_before_there_are_pairs_the_command_says_what_makes_them(workspace: Path
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [("", "pairing.prompts"), ("pairing: {prompts: q.jsonl}\n", "attributes meet a request")]
+    ("more", "said"), [("", "pairing.prompts"), ("pairing: {prompts: q.jsonl}\n", "no user's attributes meet one")]
 )
 def test_a_study_without_any_pair_says_why(workspace: Path, more: str, said: str) -> None:
     study = study_with(workspace, prompts_of(PAIRS).head(0), PAIRS.head(0), more)

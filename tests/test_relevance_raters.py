@@ -20,8 +20,10 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.relevance import raters
 from recenter_utils.relevance.consensus import EVEN, UNJUDGED, consensus, counts
 from recenter_utils.relevance.raters import sentence, summary, with_majority
+from recenter_utils.relevance.selectors import labelled_by
 from recenter_utils.study import Study
 from recenter_utils.tables import check, table
+from recenter_utils.training.card import said_of_data
 from tests.relevant import MODELS, PEOPLE, Rater, judgments_of, pairs_of
 from tests.workspaces import ROOT, add_study
 
@@ -172,6 +174,34 @@ def test_a_study_without_pairs_and_one_with_one_request_say_so() -> None:
     who = check("relevance_raters", summary(answers, NO_FAILURES, NO_CHECKS, one))
     assert who["low"].null_count() == len(who)
     assert set(who["reason"]) == {"one cluster has no spread between clusters"}
+
+
+def test_where_no_annotator_ever_says_yes_the_reason_is_that_and_not_their_number() -> None:
+    said = told(judgments_of(PAIRS, 8, {f"simulated-{n}": Rater(threshold=99) for n in (1, 2, 3)} | MODELS))
+    assert "takes three" not in said
+    assert "How near annotators are to the majority of all cannot be said: " in said
+    assert "gave the same one label only" in said
+
+
+@pytest.mark.parametrize(
+    ("kinds", "maker"),
+    [
+        (("human", "human", "human"), "people"),
+        (("simulated", "simulated", "simulated"), "simulated"),
+        (("human", "simulated", "human"), "people and simulated"),
+    ],
+)
+def test_references_are_peoples_only_where_all_who_count_are_people(kinds: tuple[str, ...], maker: str) -> None:
+    mixed = {f"r{place}": Rater(kind) for place, kind in enumerate(kinds)}
+    answers = judgments_of(PAIRS, 12, mixed | MODELS)
+    found = check("relevance_consensus", consensus(answers, PAIRS))
+    assert found["reference_by"].drop_nulls().unique().to_list() == [maker]
+    assert labelled_by(found) == maker
+    without = consensus(answers, PAIRS, tuple(name for name, rater in mixed.items() if rater.kind == "simulated"))
+    assert without["reference_by"].drop_nulls().unique().to_list() == (["people"] if "human" in kinds else [])
+    words = said_of_data("simulated", maker)
+    assert ("SIMULATED" in words) == ("simulated" in kinds)
+    assert ("people's answers" in words) == (maker == "people and simulated")
 
 
 def test_the_sentence_names_nobody_and_says_who_should_be_looked_at() -> None:

@@ -15,6 +15,7 @@ from recenter_utils.relevance.consensus import consensus
 from recenter_utils.settings import Selector
 from recenter_utils.stats import references
 from recenter_utils.tables import check, table
+from recenter_utils.training import grpo, reasoners, smoke
 from tests.relevant import MODELS, PEOPLE, Rater, judgments_of, pairs_of
 
 NOBODY = table("relevance_raters").empty()
@@ -101,6 +102,27 @@ def test_baselines_are_what_arithmetic_says() -> None:
     assert scores["select at random", "kappa"]["value"] == 0
 
 
+def test_knowing_how_many_of_each_request_are_relevant_is_worth_what_drawing_shows() -> None:
+    study = Planted(PEOPLE, prompts=40)
+    scores = values(selection.measure(study.found(), 0))
+    known = study.consensus.with_columns(relevant=(pl.col("reference") == "yes"))
+    share = known.select(pl.col("relevant").mean().over("prompt_id"))["relevant"].to_numpy()
+    truth = known["relevant"].to_numpy()
+    rng = np.random.default_rng(0)
+    drawn = [rng.random(len(share)) < share for _ in range(100)]
+    own = selection.WITHIN
+    for metric, function in (
+        ("precision", metrics.precision_score),
+        ("recall", metrics.recall_score),
+        ("accuracy", metrics.accuracy_score),
+        ("kappa", metrics.cohen_kappa_score),
+    ):
+        expected = np.mean([function(truth, one) for one in drawn])
+        assert scores[own, metric]["value"] == pytest.approx(expected, abs=0.01)
+    assert scores[own, "precision"]["value"] > scores[selection.AT_RANDOM, "precision"]["value"] + 0.05
+    assert scores[own, "flag_rate"]["value"] == pytest.approx(truth.mean())
+
+
 def test_a_judge_that_always_says_yes_has_the_scores_of_selecting_everything() -> None:
     scores = values(selection.measure(Planted(PEOPLE | {"always": Rater("llm", threshold=-99)}).found(), 0))
     for metric in ("accuracy", "precision", "recall", "f1", "kappa", "flag_rate"):
@@ -137,6 +159,14 @@ def test_ties_are_in_no_row_and_counted_in_words() -> None:
     assert f"{ties:,} more have no reference" in selection.on_what(found, "all")
 
 
+def test_the_words_say_how_many_requests_an_interval_rests_on() -> None:
+    study = Planted({f"simulated-{n}": Rater(threshold=1.9) for n in (1, 2, 3)}, attributes=8)
+    yes = study.consensus.filter(reference="yes")
+    assert 0 < yes["prompt_id"].n_unique() < 30
+    said = f"240 pairs of 30 requests, {len(yes)} of them relevant, in {yes['prompt_id'].n_unique()} of the requests"
+    assert selection.on_what(study.found(), "all") == said
+
+
 def test_no_positive_pair_leaves_recall_undefined_with_the_reason() -> None:
     never = {f"simulated-{n}": Rater(threshold=99) for n in (1, 2, 3)}
     study = Planted(never | {"m": Rater("llm")})
@@ -144,7 +174,10 @@ def test_no_positive_pair_leaves_recall_undefined_with_the_reason() -> None:
     recall = values(scores)["m", "recall"]
     assert recall["value"] is None
     assert recall["reason"] == "nothing is positive in truth"
-    assert selection.sentence(study.found(), scores, 0)
+    said = selection.sentence(study.found(), scores, 0)
+    assert f"On {len(study.consensus):,} pairs of 30 requests, 0 of them relevant, in 0 of the requests: " in said
+    assert "m, has an F1 of 0.00 (no interval: " in said
+    assert "selecting everything reaches 0.00" in said
 
 
 def test_the_difference_is_on_the_same_held_out_pairs() -> None:
@@ -225,12 +258,84 @@ def _expected_f1(rater: Rater) -> float:
     return float(metrics.f1_score(first[agreed], own[agreed]))
 
 
-def test_unanimous_others_are_an_easier_reference_than_a_majority() -> None:
+def test_pairs_on_which_the_others_agree_are_clearer_and_fewer_of_them_are_relevant() -> None:
+    """With two others: more of each model's answers are right than against the majority, and precision is lower."""
     study = Planted(PEOPLE | MODELS)
-    scores = ceiling.left_out(study.judgments, study.found(), 0)
-    own = scores.filter(left_out=ceiling.IN_TURN, selector=ceiling.ANNOTATORS, items="all", metric="accuracy")
-    assert own["value"][0] > 0.9
-    assert scores.filter(pl.col("n_ties") > 0).height == scores.height
+    found = study.found()
+    left = ceiling.left_out(study.judgments, found, 0)
+    assert left.filter(pl.col("n_ties") > 0).height == left.height
+    own = left.filter(left_out="simulated-1", selector="simulated-1", items="all", metric="f1").row(0, named=True)
+    assert own["n"] + own["n_ties"] == len(study.pairs)
+    scores = values(selection.measure(found, 0))
+    mean = left.filter(left_out=ceiling.IN_TURN, items="all")
+    beside = {(row["selector"], row["metric"]): row["value"] for row in mean.to_dicts()}
+    for name in MODELS:
+        assert beside[name, "accuracy"] > scores[name, "accuracy"]["value"] + 0.01
+        assert beside[name, "precision"] < scores[name, "precision"]["value"] - 0.01
+
+
+def test_a_yardstick_is_no_upper_bound() -> None:
+    """A model without errors of its own passes annotators who have some."""
+    study = Planted(PEOPLE | {"surer": Rater("llm", noise=0.0)})
+    left = ceiling.left_out(study.judgments, study.found(), 0).filter(left_out=ceiling.IN_TURN, items="all")
+    f1 = dict(left.filter(metric="f1").select("selector", "value").iter_rows())
+    assert f1["surer"] > f1[ceiling.ANNOTATORS]
+
+
+def test_each_annotator_is_of_its_own_kind_and_a_mean_over_both_of_none() -> None:
+    people = {"ann": Rater("human"), "ben": Rater("human"), "simulated-1": Rater()}
+    study = Planted(people | {"m": Rater("llm")})
+    found = study.found()
+    scores = check("left_out_scores", ceiling.left_out(study.judgments, found, 0))
+    own = scores.filter(pl.col("left_out") == pl.col("selector"))
+    assert dict(own.select("left_out", "rater_kind").iter_rows()) == {name: one.kind for name, one in people.items()}
+    means = scores.filter(left_out=ceiling.IN_TURN)
+    assert means.filter(selector=ceiling.ANNOTATORS)["rater_kind"].null_count() == 6 * 2
+    assert set(means.filter(selector="m")["rater_kind"]) == {"llm"}
+    said = ceiling.sentence(study.judgments, found, scores, 0)
+    assert said.startswith("Held against the majority of the others, an annotator reaches")
+    figure = figures.ceiling(means.to_pandas())
+    assert "people and simulated annotators" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(ceiling.means(scores, "all")) == 2
+
+
+@pytest.mark.parametrize(("kind", "one"), [("human", "person"), ("simulated", "simulated annotator")])
+def test_the_yardstick_says_whose_it_is(kind: str, one: str) -> None:
+    study = Planted({name: Rater(kind) for name in "abc"} | {"m": Rater("llm")})
+    found = study.found()
+    scores = ceiling.left_out(study.judgments, found, 0)
+    assert set(scores.filter(selector=ceiling.ANNOTATORS)["rater_kind"]) == {kind}
+    said = ceiling.sentence(study.judgments, found, scores, 0)
+    assert f"of the others, a {one} reaches an F1 of" in said
+    assert f"The {one}'s F1 less the selector's: " in said
+
+
+# -- a smoke run ------------------------------------------------------------------------------------------------------
+
+
+def test_a_smoke_run_is_left_out_and_the_page_says_so() -> None:
+    study = Planted(PEOPLE | {"m": Rater("llm", noise=2.0), "sharp": Rater("llm", noise=0.0)})
+    best = trained(study, "sharp")
+    study.judgments = study.judgments.filter(pl.col("rater") != "sharp")
+    held = [best.with_columns(rater=pl.lit(name)) for name in selection.SMOKE]
+    smoked = pl.concat([held[0].with_columns(rater_kind=pl.lit("llm")), held[1]])
+    found = study.found(smoked)
+    assert found.equals(study.found())
+    scores = selection.measure(found, 0)
+    assert selection.differences(found, scores, 0).is_empty()
+    assert "No trained selector has an F1" in selection.sentence(found, scores, 0)
+    assert "smoke" not in "".join(ceiling.left_out(study.judgments, found, 0)["selector"])
+    said = selection.smoke_run([NONE, smoked])
+    assert said == (
+        " Left out: smoke-model and smoke-model + GRPO. That was a smoke run, and no model: see the page on GRPO."
+    )
+    assert selection.smoke_run([NONE, best]) == ""
+
+
+def test_a_smoke_run_is_known_by_the_names_that_it_gives_itself() -> None:
+    run = object.__new__(grpo.Trained)
+    run.record = {"title": reasoners.title(f"folder/{smoke.NAME}")}
+    assert (run.base, run.name) == selection.SMOKE
 
 
 def test_two_annotators_are_held_against_each_other_and_one_against_nobody() -> None:
@@ -312,4 +417,29 @@ def test_the_printed_rows_of_table_3_follow_from_their_counts() -> None:
         assert row["f1 by counts"] == pytest.approx(row["f1"], abs=5e-4)
     zero_shot = shown.filter(pairs=3969)
     assert len(zero_shot) == 5
+    assert shown["selector"].to_list() == [name for name in shown["selector"] if name != "Qwen3-4B"]
     assert (zero_shot["relevant"] - 708 / 3969).abs().max() == pytest.approx(0)
+
+
+def test_no_counts_on_3969_pairs_nor_on_a_test_part_give_the_sixth_zero_shot_row() -> None:
+    row = published.read("table-3").filter(item="Qwen3-4B", tag="printed")
+    printed = dict(row.select("statistic", "value").iter_rows())
+
+    def fits(n: int, positive: int) -> list[tuple[int, int, int]]:
+        """Return the counts (tp, fp, fn) that round to the printed digits."""
+        recalled = [hit for hit in range(positive + 1) if abs(hit / positive - printed["recall"]) < 0.00051]
+        hits, alarms = np.meshgrid(recalled, np.arange(n - positive + 1), indexing="ij")
+        chosen, errors = np.maximum(hits + alarms, 1), alarms + positive - hits
+        found = {
+            "precision": hits / chosen,
+            "f1": 2 * hits / (2 * hits + errors),
+            "accuracy": 1 - errors / n,
+        }
+        same = [np.abs(values - printed[name]) < 0.00051 for name, values in found.items()]
+        return [(recalled[row], int(fp), positive - recalled[row]) for row, fp in np.argwhere(np.all(same, axis=0))]
+
+    assert fits(3969, 708) == []
+    assert not [n for n in range(470, 520) if fits(n, 86)]
+    assert fits(3969, 707)
+    assert [n for n in range(3960, 3990) if fits(n, 708)] == [*range(3971, 3979)]
+    assert (667, 1827, 41) in fits(3973, 708)

@@ -19,6 +19,7 @@ from recenter_utils.declarations import declarations
 from recenter_utils.parameters import parameters
 from recenter_utils.steps import code_hash, steps
 from recenter_utils.study import Study
+from recenter_utils.workflow import needed
 from tests.workspaces import ROOT, add_study, environment, recenter, table_bytes
 
 NAMES = [entry.name for entry in declarations(ROOT)]
@@ -130,6 +131,19 @@ def test_a_failed_notebook_keeps_its_output_and_names_the_cell(demo_copy: Path) 
     notebooks.write(notebook, path)
     assert started(recenter(demo_copy, "run", "demo", "--only", "diversity")) == ["03-merging", "04-diversity"]
     assert not (demo_copy / "data" / "demo" / "runs" / "03-merging.failed.ipynb").exists()
+
+
+def test_what_a_notebook_needs_is_what_it_reads_through_others_and_nothing_beside(workspace: Path) -> None:
+    plan = steps(Study.open("demo"))
+    assert [step.name for step in needed(plan, "12-retrieval")] == [
+        "01-users",
+        "02-attributes",
+        "03-merging",
+        "10-pairs",
+        "11-relevance-judgments",
+        "12-retrieval",
+    ]
+    assert [step.name for step in needed(plan, "01-users")] == ["01-users"]
 
 
 def test_only_runs_one_notebook_and_what_it_needs(demo_copy: Path) -> None:

@@ -48,22 +48,20 @@ def relevance_pages(prompts: pl.DataFrame, pairs: pl.DataFrame, *, seed: int, ch
 
 def study_pages(study: Study, checks: int = 0) -> list[Page]:
     """Return the pages of a study, from its tables as they are now; raise where there is no pair to judge."""
-    if study.settings.pairing.prompts is None:
-        raise RecenterError(
-            f"Study '{study.name}' has no requests: name a file of them as pairing.prompts in "
-            f"{study.folder / 'study.yaml'}."
-        )
-    for name in ("prompts", "pairs"):
-        if not study.table_path(name).is_file():
+    if not all(study.table_path(name).is_file() for name in ("prompts", "pairs")):
+        if study.settings.pairing.prompts is None:
             raise RecenterError(
-                f"Study '{study.name}' has no pairs of requests and attributes yet: "
-                f"'recenter run {study.reference} --only pairs' makes them."
+                f"Study '{study.name}' has no requests: name a file of them as pairing.prompts in "
+                f"{study.folder / 'study.yaml'}."
             )
+        raise RecenterError(
+            f"Study '{study.name}' has no pairs of requests and attributes yet: "
+            f"'recenter run {study.reference} --only pairs' makes them."
+        )
     pairs = study.frame("pairs")
     if pairs.is_empty():
-        raise RecenterError(
-            f"Study '{study.name}' has no pairs to judge: no user's attributes meet a request (see its page 'Pairs')."
-        )
+        why = "no user's attributes meet one" if study.settings.pairing.prompts else "name them in pairing.prompts"
+        raise RecenterError(f"Study '{study.name}' has no requests to judge ({why}; see its page 'Pairs').")
     return relevance_pages(study.frame("prompts"), pairs, seed=study.settings.seed, checks=checks)
 
 

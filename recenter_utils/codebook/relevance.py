@@ -68,7 +68,11 @@ TABLES = (
         },
         ["pair_id"],
     ),
-    judgments("relevance_judgments", "an annotator's or a model's answer on one pair: yes or no (stage 2)"),
+    judgments(
+        "relevance_judgments",
+        "an annotator's or a model's answer on one pair: yes or no (stage 2)",
+        "An annotator's label as a number, 1 for yes; a model's graded score, 0 to 1, null where it gave none.",
+    ),
     table(
         "relevance_raters",
         "an annotator or model of stage 2, and what became of the pairs put to them",
@@ -82,7 +86,7 @@ TABLES = (
             "low": LOW,
             "high": HIGH,
             "n_unparsed": count("Answers that do not end with the final line."),
-            "n_errors": count("Pairs without an answer for any other reason: cut short, refused, too long, the server."),
+            "n_errors": count("Pairs without an answer for other reasons: cut short, refused, too long, the server."),
             "mean_kappa": number("Mean Cohen's kappa with the other annotators who count; null for models."),
             "stands_apart": text("Why an author should look at this work; null where nothing stands out.", True),
             "excluded": flag("Left out of the analyses by study.yaml."),
@@ -105,7 +109,11 @@ TABLES = (
                 "The majority; in a study without annotators, what its benchmark says; null where neither speaks.",
                 nullable=True,
             ),
-            "reference_by": one_of(("people", "simulated", "benchmark"), "Who made the reference.", nullable=True),
+            "reference_by": one_of(
+                ("people", "simulated", "people and simulated", "benchmark"),
+                "Who made the study's references; `people` only where all annotators who count are people.",
+                nullable=True,
+            ),
         },
         ["pair_id"],
     ),
@@ -147,7 +155,7 @@ TABLES = (
         "a number that tells over-selection from misranking, for one model against one reference",
         {
             "rater": RATER,
-            "reference": text("The annotator; `annotators`: the mean over them; `majority`, or without any `benchmark`."),
+            "reference": text("The annotator; `annotators`: the mean over them; `majority`; without any: `benchmark`."),
             "statistic": one_of(
                 (
                     *("yes_rate", "reference_rate", "kappa", "kappa_max", "kappa_matched", "auc"),
@@ -214,11 +222,11 @@ TABLES = (
     ),
     table(
         "left_out_scores",
-        "how well an annotator, or a selector, does against the other annotators: the ceiling",
+        "how well an annotator, or a selector, does against the other annotators: a yardstick",
         {
             "left_out": text("The annotator whose answers are not in the reference; `each in turn`: the mean."),
-            "selector": text("Who is measured: that annotator (a mean: `annotators`), or a selector on the same pairs."),
-            "rater_kind": KIND_OF_RATER,
+            "selector": text("Who is measured: that annotator (mean: `annotators`), or a selector on the same pairs."),
+            "rater_kind": one_of(RATER_KINDS, "What that is; null: a mean over people and simulated annotators.", True),
             "items": one_of(("all", "test"), "All pairs, or the trained selectors' test part."),
             "metric": one_of(("accuracy", "precision", "recall", "f1", "kappa", "flag_rate"), "Which number."),
             "value": number("The number."),
@@ -245,7 +253,7 @@ TABLES = (
             "f1": share("Mean F1 on requests that were not calibrated on.", nullable=True),
             "low": share("2.5% of the repeats have a lower one.", nullable=True),
             "high": share("2.5% have a higher one.", nullable=True),
-            "n_repeats": count("Draws of labelled pairs in which F1 is defined."),
+            "n_repeats": count("Draws with so many labelled pairs and a relevant one among the tested."),
             "n_unanswered": count("Pairs with a reference that it left unanswered: they count as not selected."),
             "reason": WHY,
         },
@@ -259,12 +267,18 @@ TABLES = (
             "method": one_of(("people only", "prediction-powered", "model only"), "How the rate is estimated."),
             "n_labels": count("Labelled pairs."),
             "value": number("Mean estimate over the repeats.", unit="0 to 1"),
-            "low": number("Mean lower end of the 95% interval."),
+            "low": number("Mean lower end of the 95% intervals that have a width."),
             "high": number("Mean upper end."),
-            "width": number("Mean width of the interval."),
-            "coverage": number("Share of the repeats whose interval holds the rate of all labels.", unit="0 to 1"),
+            "width": number("Their mean width."),
+            "coverage": number(
+                "Share of the repeats whose interval has a width and holds the rate of all labels.", unit="0 to 1"
+            ),
             "truth": number("The rate of all labels.", unit="0 to 1"),
-            "n_unanswered": count("Pairs with a reference that it left unanswered: they count as no."),
+            "n_repeats": count("Draws of labelled pairs; a model's own answers are one."),
+            "n_without_width": count("Of these, draws whose interval has no width: it says nothing."),
+            "n_unanswered": count(
+                "Pairs with a reference that it left unanswered: not in its own rate, a no where they predict labels."
+            ),
             "reason": WHY,
         },
         ["judge", "method", "n_labels"],

@@ -18,6 +18,9 @@ from recenter_utils.figures.style import PALETTE, STYLE, bare, nothing, room_for
 EVERYTHING = "select everything"
 
 _TITLES = {"all": "all pairs", "test": "held-out pairs"}
+#: A mean over people and simulated annotators together, which is of no single kind.
+_MIXED = {"mixed": ("people and simulated annotators", "#555555")}
+
 _MARKS = {"precision": "<", "recall": ">"}
 
 
@@ -102,18 +105,19 @@ def ceiling(scores: pd.DataFrame) -> Figure:
 
     scores: the rows of the mean over annotators in `left_out_scores`. The dashed line is the annotators' own.
     """
+    scores = scores.assign(rater_kind=scores["rater_kind"].where(scores["rater_kind"].notna(), "mixed"))
     if scores.empty:
-        return nothing("A ceiling takes two annotators of the same pairs.")
-    own = scores[scores["rater_kind"].isin(["human", "simulated"]) & (scores["metric"] == "f1")].set_index("items")[
-        "value"
-    ]
+        return nothing("Holding annotators against each other takes two annotators of the same pairs.")
+    own = scores[scores["rater_kind"].isin(["human", "simulated", *_MIXED]) & (scores["metric"] == "f1")].set_index(
+        "items"
+    )["value"]
     lines = {items: (float(value), f"annotators ({value:.2f})") for items, value in own.dropna().items()}
     return _panels(scores, lines, dict(_TITLES), "mean F1 (line: 95% interval over requests)")
 
 
 def _panels(scores: pd.DataFrame, lines: dict[Any, tuple[float, str]], titles: dict[Any, str], words: str) -> Figure:
     f1 = scores[scores["metric"] == "f1"]
-    place = f1["rater_kind"].map(list(KINDS).index)
+    place = f1["rater_kind"].map([*_MIXED, *KINDS].index)
     # On the pairs that all have, where there are any.
     rank = f1.assign(place=place, late=f1["items"] != "all").sort_values(["place", "late", "value", "selector"])
     names = list(dict.fromkeys(rank["selector"]))
@@ -137,7 +141,7 @@ def _panels(scores: pd.DataFrame, lines: dict[Any, tuple[float, str]], titles: d
             bare(panel)
         panels[0][0].set_yticks(range(len(names)), names)
         panels[0][0].set_ylim(len(names) - 0.5, -1.0)
-        kinds = [KINDS[kind] for kind in KINDS if (scores["rater_kind"] == kind).any()]
+        kinds = [drawn for kind, drawn in (_MIXED | KINDS).items() if (scores["rater_kind"] == kind).any()]
         marks = [plt.Line2D([], [], marker="o", ls="", color=colour, label=name) for name, colour in kinds]
         marks += [
             plt.Line2D([], [], marker=mark, ls="", color="#555555", mfc="none", label=name)
@@ -150,7 +154,7 @@ def _panels(scores: pd.DataFrame, lines: dict[Any, tuple[float, str]], titles: d
 
 def _selectors(panel: Axes, scores: pd.DataFrame, names: list[str]) -> None:
     for one in scores[scores["metric"].isin(["f1", *_MARKS])].to_dict("records"):
-        row, colour = names.index(one["selector"]), KINDS[one["rater_kind"]][1]
+        row, colour = names.index(one["selector"]), (_MIXED | KINDS)[one["rater_kind"]][1]
         if one["metric"] == "f1":
             panel.hlines(row, one["low"], one["high"], color=colour, lw=2)
             panel.plot(one["value"], row, "o", color=colour, ms=7, zorder=3)

@@ -1,7 +1,8 @@
 """How well a person does at what selectors are held to: each annotator left out, and held against the others.
 
-A selector that agrees with a majority as well as its own members agree with the rest of it can hardly do better. For
-the two to be comparable, a selector is measured on exactly the pairs and references on which the annotator is.
+A yardstick and no upper bound: a selector can agree with the others better than an annotator does, as whoever errs less
+than a single person will. For the two to be comparable, a selector is measured on exactly the pairs and references on
+which the annotator is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recenter_utils.annotation.annotators import for_page, included, wide
+from recenter_utils.relevance.agreement import people_word
 from recenter_utils.relevance.selection import ITEMS
 from recenter_utils.report import in_cell, interval_of, with_interval
 from recenter_utils.scales import PEOPLE
@@ -24,19 +26,23 @@ from recenter_utils.tables import table
 IN_TURN = "each in turn"
 ANNOTATORS = "annotators"
 
+#: One of them in words, by what all of them are (`people_word`).
+_ONE = {"people": "a person", "simulated annotators": "a simulated annotator", "annotators": "an annotator"}
+
 Array = NDArray[np.float64]
 
 
 class Others(NamedTuple):
     """Each annotator's answers, and what the others said of the same pairs. Arrays have the shape (pairs, annotators).
 
+    kinds: what each annotator is, `human` or `simulated`.
     answers: 1 or 0, NaN where there is none. truths: the others' majority, NaN where the annotator did not answer,
     nobody else did, or the others are divided. ties: how often that was, for each annotator. alone: how often nobody
     else answered.
     """
 
     names: list[str]
-    kind: str
+    kinds: list[str]
     requests: NDArray
     answers: Array
     truths: Array
@@ -60,11 +66,10 @@ def others(judgments: pl.DataFrame, pairs: pl.DataFrame, excluded: tuple[str, ..
     truths = np.where(known & (yes != no), (yes > no).astype(float), np.nan)
     divided = known & (yes == no)
     ties, alone = (divided & (yes > 0)).sum(axis=0), (divided & (yes == 0)).sum(axis=0)
-    kind = "human" if (people["rater_kind"] == "human").any() else "simulated"
+    names, known_kinds = [str(name) for name in labels.columns], dict(people.select("rater", "rater_kind").iter_rows())
+    kinds = [known_kinds[name] for name in names]
     requests = pairs["prompt_id"].to_numpy()
-    return Others(
-        [str(name) for name in labels.columns], kind, requests, answers, truths, ties.tolist(), alone.tolist()
-    )
+    return Others(names, kinds, requests, answers, truths, ties.tolist(), alone.tolist())
 
 
 def left_out(judgments: pl.DataFrame, found: pl.DataFrame, seed: int, excluded: tuple[str, ...] = ()) -> pl.DataFrame:
@@ -82,7 +87,7 @@ def left_out(judgments: pl.DataFrame, found: pl.DataFrame, seed: int, excluded: 
         held = others(judgments, pairs, excluded)
         if len(held.names) < 2 or pairs.is_empty():
             continue
-        measured = _rows(held, None, held.kind, held.answers, np.zeros(len(pairs), dtype=bool), seed)
+        measured = _rows(held, None, None, held.answers, np.zeros(len(pairs), dtype=bool), seed)
         for (name, kind), part in given.group_by("selector", "rater_kind", maintain_order=True):
             part = part.sort("pair_id")
             answers, silent = _for_each(part["selected"], held), ~part["answered"].to_numpy()
@@ -97,24 +102,30 @@ def _for_each(selected: pl.Series, held: Others) -> Array:
 
 
 def _rows(
-    held: Others, selector: str | None, kind: str, answers: Array, silent: NDArray[np.bool_], seed: int
+    held: Others, selector: str | None, kind: str | None, answers: Array, silent: NDArray[np.bool_], seed: int
 ) -> list[dict[Any, Any]]:
     """Return one selector's rows, or with None the annotators' own: against each one's others, and the mean."""
+    all_alike = held.kinds[0] if len(set(held.kinds)) == 1 else None
     rows: list[dict[Any, Any]] = []
     unanswered = (~np.isnan(held.truths) & silent[:, None]).sum(axis=0).tolist()
     for place, name in enumerate(held.names):
         about: dict[str, Any] = {
             "left_out": name,
             "selector": selector or name,
-            "rater_kind": kind,
+            "rater_kind": kind or held.kinds[place],
             "n_ties": held.ties[place],
         }
         about["n_unanswered"] = unanswered[place]
         scores = classification.scores(held.truths[:, place], answers[:, place], held.requests, seed=seed)
         alone = f"{held.alone[place]:,} pairs that nobody else answered are left out" if held.alone[place] else ""
         rows += [about | row | {"reason": _joined(row["reason"], alone)} for row in scores.to_dict("records")]
-    about = {"left_out": IN_TURN, "selector": selector or ANNOTATORS, "rater_kind": kind, "n_ties": sum(held.ties)}
-    about["n_unanswered"] = sum(unanswered)
+    about = {
+        "left_out": IN_TURN,
+        "selector": selector or ANNOTATORS,
+        "rater_kind": kind or all_alike,
+        "n_ties": sum(held.ties),
+        "n_unanswered": sum(unanswered),
+    }
     scores = references.mean_scores(held.truths, answers, held.requests, seed=seed)
     return rows + [about | row for row in scores.to_dict("records")]
 
@@ -153,7 +164,7 @@ def single(scores: pl.DataFrame, names: Mapping[str, str], items: str = "all") -
 def sentence(
     judgments: pl.DataFrame, found: pl.DataFrame, scores: pl.DataFrame, seed: int, excluded: tuple[str, ...] = ()
 ) -> str:
-    """Return the ceiling as a claim: annotators against the others, and the best selector on the same pairs.
+    """Return the yardstick as a claim: annotators against the others, and the best selector on the same pairs.
 
     scores: the table `left_out_scores`, made with the same judgments, selections and seed.
     """
@@ -163,9 +174,9 @@ def sentence(
         return "What an annotator would reach cannot be said: that takes two annotators of the same pairs."
     held = others(judgments, _pairs(found), excluded)
     n = len(held.names)
-    who = "the other one" if n == 2 else "the majority of the others"
+    who, one = "the other one" if n == 2 else "the majority of the others", _ONE[people_word(held.kinds)]
     own = with_interval(interval_of(people[0]), "{:.2f}")
-    said = f"Held against {who}, an annotator reaches an F1 of {own} on average"
+    said = f"Held against {who}, {one} reaches an F1 of {own} on average"
     rest = mean.filter(pl.col("selector") != ANNOTATORS).drop_nulls("value")
     if rest.is_empty() or people[0]["value"] is None:
         return f"{said}."
@@ -174,8 +185,8 @@ def sentence(
     gap = references.mean_difference(held.truths, chosen, held.answers, "f1", held.requests, seed=seed)
     return (
         f"{said}; {top['selector']}, the best selector of all pairs, reaches "
-        f"{with_interval(interval_of(top), '{:.2f}')} on the same pairs and references. The annotator's less the "
-        f"selector's: {with_interval(gap, '{:+.2f}')}."
+        f"{with_interval(interval_of(top), '{:.2f}')} on the same pairs and references. "
+        f"The {one.partition(' ')[2]}'s F1 less the selector's: {with_interval(gap, '{:+.2f}')}."
     )
 
 

@@ -12,6 +12,9 @@ from recenter_utils.tables import table
 EVEN = "no majority: as many yes as no"
 UNJUDGED = "no majority: no annotator who counts judged it"
 
+#: Who made the references, by the kinds of annotators who count: people's only where all of them are people.
+_MAKERS = {("human",): "people", ("simulated",): "simulated", PEOPLE: "people and simulated"}
+
 
 def consensus(judgments: pl.DataFrame, pairs: pl.DataFrame, excluded: tuple[str, ...] = ()) -> pl.DataFrame:
     """Return the table `relevance_consensus`: every pair, judged or not.
@@ -35,8 +38,8 @@ def consensus(judgments: pl.DataFrame, pairs: pl.DataFrame, excluded: tuple[str,
         linked = pl.when("benchmark").then(pl.lit("yes")).when(~pl.col("benchmark")).then(pl.lit("no"))
         found = found.with_columns(reference=linked, by=pl.lit("benchmark"))
     else:
-        by = "people" if (people["rater_kind"] == "human").any() else "simulated"
-        found = found.with_columns(reference="majority", by=pl.lit(by))
+        kinds = tuple(kind for kind in PEOPLE if kind in people["rater_kind"])
+        found = found.with_columns(reference="majority", by=pl.lit(_MAKERS[kinds]))
     found = found.with_columns(reference_by=pl.when(pl.col("reference").is_not_null()).then("by"))
     columns = table("relevance_consensus").columns
     return found.select(list(columns)).cast(columns)

@@ -197,9 +197,12 @@ def _spread(part: pl.DataFrame, seed: int) -> str:
 
 
 def _near(agreed: pl.DataFrame) -> str:
-    kappas = [f"{value:.2f}" for value in agreed.filter(majority_of="all")["kappa"].drop_nulls().sort()]
-    if not kappas:
+    own = agreed.filter(majority_of="all")
+    kappas = [f"{value:.2f}" for value in own["kappa"].drop_nulls().sort()]
+    if len(own) < 3:
         return "A majority to hold annotators against takes three of them."
+    if not kappas:
+        return f"How near annotators are to the majority of all cannot be said: {own['reason'].drop_nulls()[0]}."
     spread = kappas[0] if kappas[0] == kappas[-1] else f"{kappas[0]} to {kappas[-1]}"
     return f"Annotators agree with the majority of all with a kappa of {spread}."
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recenter_utils.annotation.annotators import included
 from recenter_utils.report import in_cell, interval_of, with_interval
@@ -22,8 +23,11 @@ from recenter_utils.tables import table
 #: Selectors that read nothing, and what they say.
 BASELINES = {"select everything": "yes", "select nothing": "no"}
 
-#: One that selects as often as pairs are relevant, whatever they say.
-AT_RANDOM = "select at random"
+#: Two that select as often as pairs are relevant, whatever they say: of all pairs, and of each request's.
+AT_RANDOM, WITHIN = "select at random", "select at random within requests"
+
+#: The names of a smoke run's rows, before and after: `training.smoke`, which would bring all of torch here.
+SMOKE = ("smoke-model", "smoke-model + GRPO")
 
 #: In the order of pages.
 KINDS = ("retrieval", "llm", "trained")
@@ -54,6 +58,8 @@ def selections(
 ) -> pl.DataFrame:
     """Return what every selector selects, a row a selector, set of pairs and pair: see SCHEMA; the baselines first.
 
+    The rows of a smoke run, which is no model, are left out; see `smoke_run`.
+
     Args:
         everywhere: Judgments of selectors that were asked about all pairs; people's among them are passed over.
         held_out: Judgments of selectors that were asked about the test part alone.
@@ -65,7 +71,7 @@ def selections(
     pairs = consensus.select("pair_id", "prompt_id", relevant=pl.col("reference") == "yes")
     held = pairs.join(parts.filter(split="test"), on="pair_id", how="semi", maintain_order="left")
     asked = included(pl.concat(everywhere), excluded).filter(~pl.col("rater_kind").is_in(PEOPLE))
-    late = included(pl.concat(held_out), excluded)
+    late = included(pl.concat(held_out), excluded).filter(~pl.col("rater").is_in(SMOKE))
     # A model that is judge and starting point of GRPO alike has two rows there.
     twice = pl.col("rater").is_in(asked["rater"].unique().to_list())
     late = late.with_columns(rater=pl.when(twice).then(pl.col("rater") + " (asked again)").otherwise("rater"))
@@ -90,6 +96,14 @@ def _blind() -> pl.Expr:
     return pl.col("selector").replace_strict(BASELINES, default=None, return_dtype=pl.String)
 
 
+def smoke_run(held_out: Sequence[pl.DataFrame]) -> str:
+    """Return a sentence on the rows of a smoke run, which `selections` leaves out; an empty string without any."""
+    names = pl.concat(held_out).filter(pl.col("rater").is_in(SMOKE))["rater"].unique().sort()
+    if names.is_empty():
+        return ""
+    return f" Left out: {' and '.join(names)}. That was a smoke run, and no model: see the page on GRPO."
+
+
 def measure(found: pl.DataFrame, seed: int) -> pl.DataFrame:
     """Return the table `selection_scores`: every selector on all pairs with a reference, and on the test part.
 
@@ -104,16 +118,21 @@ def measure(found: pl.DataFrame, seed: int) -> pl.DataFrame:
         scores: list[dict[Any, Any]] = classification.scores(truth, selected, requests, seed=seed).to_dict("records")
         rows += [{"selector": name, **about, "n_unanswered": silent} | row for row in scores]
         if name == list(BASELINES)[-1]:
-            at_random = _at_random(len(truth), float(truth.mean()))
-            rows += [{"selector": AT_RANDOM, **about, "n_unanswered": 0} | row for row in at_random]
+            _, place = np.unique(requests, return_inverse=True)
+            for drawn, group in ((AT_RANDOM, np.zeros_like(place)), (WITHIN, place)):
+                expected = _at_random(np.bincount(group), np.bincount(group, truth).astype(float))
+                rows += [{"selector": drawn, **about, "n_unanswered": 0} | row for row in expected]
     columns = table("selection_scores").columns
     return pl.DataFrame(rows, schema=columns).with_columns(pl.col("value", "low", "high").fill_nan(None))
 
 
-def _at_random(n: int, base_rate: float) -> list[dict[str, Any]]:
-    """Return each metric of the counts that are expected of a selector that says yes at the base rate."""
-    yes, no = base_rate, 1 - base_rate
-    counts = n * np.array([yes * yes, no * yes, yes * no, no * no])
+def _at_random(pairs: NDArray[np.int64], relevant: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Return each metric of the counts that are expected of selecting, in each group, at its own base rate.
+
+    pairs, relevant: how many a group has, of all and of the relevant ones; shape (groups,).
+    """
+    n, yes = int(pairs.sum()), relevant / pairs
+    counts = np.array([pairs @ (first * second) for first in (yes, 1 - yes) for second in (yes, 1 - yes)])
     rows = []
     for name, metric in confusion.METRICS.items():
         value = round(float(metric.value(counts)), 12) + 0.0  # no minus before a 0
@@ -135,13 +154,17 @@ def wide(scores: pl.DataFrame, items: str) -> pl.DataFrame:
 
 
 def on_what(found: pl.DataFrame, items: str) -> str:
-    """Return in words which pairs the rows of one set are measured on, and how many have no reference."""
+    """Return in words which pairs the rows of one set are measured on, and how many have no reference.
+
+    It says how many requests have a relevant pair as well: an interval over requests rests on these.
+    """
     one = found.filter(pl.col("items") == items, pl.col("selector") == next(iter(BASELINES)))
     judged = one.drop_nulls("relevant")
+    hits = judged.filter("relevant")
     out = f"; {len(one) - len(judged):,} more have no reference" if len(judged) < len(one) else ""
     return (
         f"{len(judged):,} pairs of {judged['prompt_id'].n_unique():,} requests, "
-        f"{int(judged['relevant'].sum()):,} of them relevant{out}"
+        f"{len(hits):,} of them relevant, in {hits['prompt_id'].n_unique():,} of the requests{out}"
     )
 
 
