@@ -123,11 +123,12 @@ def _panels(scores: pd.DataFrame, lines: dict[Any, tuple[float, str]], titles: d
     names = list(dict.fromkeys(rank["selector"]))
     sets = [items for items in _TITLES if (scores["items"] == items).any()]
     with plt.rc_context(STYLE):
+        # One above the other, so that a phone shows them at a size that can be read.
         figure, panels = plt.subplots(
-            1, len(sets), figsize=(3.2 + 3.6 * len(sets), 1.9 + 0.36 * len(names)), sharey=True, layout="constrained",
+            len(sets), 1, figsize=(6.4, 1.3 + len(sets) * (0.7 + 0.3 * len(names))), sharex=True, layout="constrained",
             squeeze=False,
         )  # fmt: skip
-        for panel, items in zip(panels[0], sets, strict=True):
+        for panel, items in zip(panels[:, 0], sets, strict=True):
             _selectors(panel, scores[scores["items"] == items], names)
             if items in lines:
                 value, label = lines[items]
@@ -137,17 +138,18 @@ def _panels(scores: pd.DataFrame, lines: dict[Any, tuple[float, str]], titles: d
                     textcoords="offset points", va="top",
                 )  # fmt: skip
             panel.set_title(titles[items], fontsize=10)
-            panel.set(xlim=(-0.02, 1.02), xlabel=words)
+            panel.set(xlim=(-0.02, 1.02))
+            panel.set_yticks(range(len(names)), names)
+            panel.set_ylim(len(names) - 0.5, -1.0)
             bare(panel)
-        panels[0][0].set_yticks(range(len(names)), names)
-        panels[0][0].set_ylim(len(names) - 0.5, -1.0)
+        panels[-1][0].set(xlabel=words)
         kinds = [drawn for kind, drawn in (_MIXED | KINDS).items() if (scores["rater_kind"] == kind).any()]
         marks = [plt.Line2D([], [], marker="o", ls="", color=colour, label=name) for name, colour in kinds]
         marks += [
             plt.Line2D([], [], marker=mark, ls="", color="#555555", mfc="none", label=name)
             for name, mark in _MARKS.items()
         ]
-        figure.legend(handles=marks, frameon=False, loc="outside lower center", ncols=len(marks))
+        figure.legend(handles=marks, frameon=False, loc="outside lower center", ncols=3)
         room_for_stamp(figure)
     return figure
 
