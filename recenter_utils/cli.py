@@ -199,13 +199,15 @@ def import_judgments(
 @app.command()
 def export_grpo(
     study: StudyName,
-    to: Annotated[Path, typer.Option(help="Folder for the files.")],
+    to: Annotated[str, typer.Option(help="Folder for the files: a new or an empty one, or that of an earlier export.")],
 ) -> None:
     """Write what verl needs to train a reasoning model on the study's pairs, on a cluster: data, reward, settings."""
-    from recenter_utils.relevance.exports import to_verl
+    from recenter_utils.relevance.verl import to_verl
     from recenter_utils.study import Study
 
-    print(to_verl(Study.open(study), to))
+    if not to.strip():
+        raise RecenterError("--to is empty: name a folder for the files.")
+    print(to_verl(Study.open(study), Path(to)))
 
 
 @app.command()

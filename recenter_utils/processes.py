@@ -16,8 +16,8 @@ from recenter_utils.errors import RecenterError
 
 
 @contextmanager
-def only_run(lock_file: Path, study: str) -> Iterator[None]:
-    """Hold a study's lock, or raise naming the process that holds it."""
+def only_run(lock_file: Path, what: str) -> Iterator[None]:
+    """Hold a lock, or raise naming the process that holds it; what: how the error begins, `… is being run already`."""
     # A lock that the system drops when its holder dies, so that no crash leaves a study locked.
     with lock_file.open("a+") as lock:
         try:
@@ -25,8 +25,7 @@ def only_run(lock_file: Path, study: str) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise RecenterError(
-                f"Study '{study}' is being run already by process {lock.read().strip() or 'unknown'}: "
-                "wait for it, or end it."
+                f"{what} by process {lock.read().strip() or 'unknown'}: wait for it, or end it."
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

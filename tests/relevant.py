@@ -20,7 +20,7 @@ class Rater:
     threshold: float = 0.84
     noise: float = 0.4
     skips: float = 0.0  # share of pairs without an answer
-    graded: bool = False  # whether its score is graded, 0 to 1, or the label's number
+    graded: bool = False  # whether its score is graded, 0 to 1; else the label's number, and null for a model
 
 
 PEOPLE = {f"simulated-{n}": Rater() for n in (1, 2, 3)}
@@ -52,7 +52,7 @@ def pairs_of(prompts: int = 41, attributes: int = 97, users: int = 4) -> pl.Data
 def judgments_of(
     pairs: pl.DataFrame, seed: int, raters: Mapping[str, Rater] = PEOPLE | MODELS, between: float = 0.3
 ) -> pl.DataFrame:
-    """Return judgments in the columns of the codebook. between: the part of latent variance that lies between requests."""
+    """Return judgments in the columns of the codebook. between: the part of latent variance between requests."""
     rng = np.random.default_rng(seed)
     prompts, place = np.unique(pairs["prompt_id"].to_numpy(), return_inverse=True)
     latent = np.sqrt(between) * rng.standard_normal(len(prompts))[place]
@@ -63,12 +63,13 @@ def judgments_of(
         seen = latent + rater.noise * rng.standard_normal(len(pairs))
         yes = seen > rater.threshold
         score = 1 / (1 + np.exp(-2 * (seen - rater.threshold))) if rater.graded else yes.astype(float)
+        lacks = rater.kind == "llm" and not rater.graded
         part = pairs.select(item_id="pair_id").with_columns(
             task=pl.lit("relevance"),
             rater=pl.lit(name),
             rater_kind=pl.lit(rater.kind),
             label=pl.Series(np.where(yes, "yes", "no")),
-            score=pl.Series(score),
+            score=pl.lit(None, pl.Float64) if lacks else pl.Series(score),
             flagged=pl.lit(False),
         )
         parts.append(part.filter(rng.random(len(pairs)) >= rater.skips))

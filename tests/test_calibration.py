@@ -120,7 +120,9 @@ def test_a_judge_without_graded_scores_is_said_and_not_dropped():
     assert len(others) == 1 + 2 * len(RULES.labels)
     assert others["f1"].null_count() == len(others)
     assert set(others["reason"]) == {"its scores are not graded, so that there is nothing to cut"}
-    assert calibration.sentence(found, NO_CEILING).startswith("No judge could be calibrated: its scores are not graded")
+    assert calibration.sentence(found, NO_CEILING, ["simulated"]).startswith(
+        "No judge could be calibrated: its scores are not graded"
+    )
 
 
 def test_a_judge_that_always_says_yes_is_measured_all_the_same():
@@ -136,7 +138,7 @@ def test_labels_of_one_kind_leave_the_judge_as_it_is_and_are_counted():
     row = found.filter(method="threshold", n_labels=10).to_dicts()[0]
     alike = int(row["reason"].split()[1])
     assert alike > 25
-    assert row["n_repeats"] == RULES.repeats
+    assert row["n_repeats"] == found.filter(method="as it is")["n_repeats"].item() < RULES.repeats
     assert f1(found, "lenient", "as it is") <= row["f1"] < f1(found, "lenient", "best cut")
 
 
@@ -161,10 +163,12 @@ def test_without_models_annotators_pairs_or_a_second_request_the_reason_is_given
     judgments = judgments_of(PAIRS, 13)
     none = calibrated(judgments.filter(pl.col("rater_kind") != "llm"))
     assert none.is_empty()
-    assert "no model has judged a pair" in calibration.sentence(none, NO_CEILING)
+    assert "no model has judged a pair" in calibration.sentence(none, NO_CEILING, ["simulated"])
     nobody = calibrated(judgments.filter(rater_kind="llm"))
     assert nobody["f1"].null_count() == len(nobody) > 0
-    assert "No judge could be calibrated: no pair has a reference" in calibration.sentence(nobody, NO_CEILING)
+    assert "No judge could be calibrated: no pair has a reference" in calibration.sentence(
+        nobody, NO_CEILING, ["simulated"]
+    )
     single = PAIRS.filter(prompt_id="q000")
     alone = calibrated(judgments.filter(pl.col("item_id").str.starts_with("q000")), single)
     assert set(alone["reason"]) == {
@@ -187,15 +191,56 @@ def test_a_model_that_answered_nothing_is_a_judge_that_selects_nothing():
     assert f1(found, "silent", "as it is") == 0
 
 
-def test_a_label_without_a_score_counts_as_its_number():
-    judgments = judgments_of(PAIRS, 15).with_columns(
-        score=pl.when(pl.col("item_id").str.ends_with("0")).then(None).otherwise("score")
+def test_answers_without_a_graded_score_are_left_out_counted_and_noted():
+    """As if the pairs had no reference: wrong answers of the model there, without a grade, are in no number."""
+    judgments = judgments_of(PAIRS, 15, PEOPLE | {"lenient": MODELS["lenient"]})
+    lacks = (pl.col("rater") == "lenient") & pl.col("item_id").str.ends_with("0")
+    wrong = pl.when(pl.col("label") == "yes").then(pl.lit("no")).otherwise(pl.lit("yes"))
+    judgments = judgments.with_columns(
+        score=pl.when(~lacks).then("score"), label=pl.when(lacks).then(wrong).otherwise("label")
     )
     pool = answers.referenced(consensus(judgments, PAIRS))
-    judge = next(judge for judge in answers.of_models(judgments, NOBODY_KNOWN, pool) if judge.name == "lenient")
-    assert judge.n_unanswered == 0
+    (judge,) = answers.of_models(judgments, NOBODY_KNOWN, pool)
     lacking = pool["pair_id"].str.ends_with("0").to_numpy()
-    assert (judge.scores[lacking] == judge.yes[lacking]).all()
+    assert judge.graded
+    assert judge.n_unanswered == 0
+    assert (judge.ungraded == lacking).all()
+    assert (np.isnan(judge.scores) == lacking).all()
+    assert (judge.predictions[lacking] == judge.yes[lacking]).all()
+    found = calibrated(judgments)
+    right = judge._replace(yes=np.where(lacking, ~judge.yes, judge.yes))
+    assert found.equals(calibration.calibrate(pool, [right], RULES, seed=3))
+    whole = calibrated(judgments_of(PAIRS, 15, PEOPLE | {"lenient": MODELS["lenient"]}))
+    assert f1(found, "lenient", "best cut") == pytest.approx(f1(whole, "lenient", "best cut"), abs=0.04)
+    assert found["reason"].str.contains(f"{lacking.sum()} answers have no graded score").all()
+    assert found["n_unanswered"].unique().to_list() == [0]
+
+
+def test_a_model_without_any_graded_score_is_measured_on_all_its_answers():
+    judgments = judgments_of(PAIRS, 15, PEOPLE | {"plain": Rater("llm", threshold=0.2)})
+    assert judgments.filter(rater="plain")["score"].null_count() == len(PAIRS)
+    pool = answers.referenced(consensus(judgments, PAIRS))
+    (judge,) = answers.of_models(judgments, NOBODY_KNOWN, pool)
+    assert (judge.graded, judge.n_unanswered) == (False, 0)
+    numbered = judgments.with_columns(score=pl.col("score").fill_null((pl.col("label") == "yes").cast(pl.Float64)))
+    assert calibrated(judgments).equals(calibrated(numbered))
+    assert "no graded score" not in "".join(calibrated(judgments)["reason"].drop_nulls())
+
+
+def test_draws_without_a_relevant_pair_to_test_on_are_left_out_for_every_way_to_select():
+    """A judge that selects something would have an F1 of 0 in them, and one that selects nothing none."""
+    pairs = pairs_of(4, 30)
+    judgments = judgments_of(pairs, 18, PEOPLE | {"both": MODELS["both"], "silent": Rater("llm", threshold=99)})
+    people = (pl.col("rater_kind") == "simulated") & (pl.col("item_id") < "q001")
+    label = pl.when(people & (pl.col("item_id") < "q000/a000-015")).then(pl.lit("yes"))
+    only_first = label.when(pl.col("rater_kind") == "simulated").then(pl.lit("no")).otherwise("label")
+    found = calibrated(judgments.with_columns(label=only_first), pairs, Calibration(labels=(10,), repeats=40))
+    left = found.filter(pl.col("f1").is_not_null())["n_repeats"].unique().to_list()
+    assert len(left) == 1
+    assert 0 < left[0] < 40
+    said = f"in {40 - left[0]} draws nothing is relevant among the tested pairs"
+    assert found.filter(pl.col("f1").is_not_null())["reason"].str.contains(said).all()
+    assert f1(found, "silent", "as it is") == 0
 
 
 def test_the_ceiling_is_each_annotator_against_the_majority_of_the_others():
@@ -214,13 +259,53 @@ def test_the_ceiling_is_each_annotator_against_the_majority_of_the_others():
     assert calibration.ceiling(judgments.clear(), PAIRS).reason == "it takes two annotators"
 
 
-def test_the_sentence_names_the_judge_its_numbers_and_how_many_gain():
+def test_the_sentence_names_the_judge_its_numbers_and_how_many_gain_or_lose():
     judgments = judgments_of(PAIRS, 17)
     found = calibrated(judgments, rules=Calibration(labels=(10, 200), repeats=40))
-    said = calibration.sentence(found, calibration.ceiling(judgments, PAIRS))
+    said = calibration.sentence(found, calibration.ceiling(judgments, PAIRS), ["simulated", "llm"])
     assert "lenient, whose scores allow the most of 3 models" in said
     assert f"reaches a mean F1 of {f1(found, 'lenient', 'as it is'):.2f}" in said
-    assert "1 of 3 models gains" in said or "2 of 3 models gain " in said
-    assert "An annotator reaches 0." in said
+    assert max(MODELS, key=lambda name: f1(found, name, "as it is")) == "lenient"
+    assert "It is the best of 3 as they are, too." in said
+    gains = {
+        name: [f1(found, name, method, 200) - f1(found, name, "as it is") for method in calibration.METHODS]
+        for name in MODELS
+    }
+    gained, lost = sum(max(values) >= 0.02 for values in gains.values()), sum(min(g) <= -0.02 for g in gains.values())
+    verbs = "gains" if gained == 1 else "gain", "loses" if lost == 1 else "lose"
+    assert f"from 200 labels {gained} of 3 models {verbs[0]} and {lost} {verbs[1]} (0.02 or more in F1" in said
     notes = calibration.notes(found)
     assert notes["reason"].str.contains("the judge is left as it is").any()
+
+
+def test_the_sentence_tells_of_judges_that_lose_and_of_the_best_as_it_is():
+    """Ten labels shift a cut that was right already; the judge with the better ranking starts from a wrong one."""
+    raters = PEOPLE | {"ready": Rater("llm", noise=0.6, graded=True), "keen": Rater("llm", -0.5, 0.1, graded=True)}
+    found = calibrated(judgments_of(PAIRS, 19, raters), rules=Calibration(labels=(10,), repeats=40))
+    assert min(f1(found, "ready", method, 10) for method in calibration.METHODS) < f1(found, "ready", "as it is") - 0.02
+    assert max(f1(found, "keen", method, 10) for method in calibration.METHODS) > f1(found, "keen", "as it is") + 0.02
+    said = calibration.sentence(found, NO_CEILING, ["simulated"])
+    assert "keen, whose scores allow the most of 2 models" in said
+    assert f"As they are, the best of 2 is ready, at {f1(found, 'ready', 'as it is'):.2f}" in said
+    assert "From 10 labels 1 of 2 models gains and 1 loses (0.02 or more in F1" in said
+
+
+def test_the_sentence_speaks_only_of_sizes_that_every_draw_reaches():
+    """Else values at the largest size are over other draws than those of the judge as it is."""
+    pairs = pl.concat([pairs_of(1, 100), pairs_of(6, 10).filter(pl.col("prompt_id") != "q000")])
+    found = calibrated(judgments_of(pairs, 12), pairs, Calibration(labels=(10, 60), repeats=30))
+    said = calibration.sentence(found, NO_CEILING, ["simulated"])
+    assert found.filter(n_labels=60)["f1"].null_count() == 0
+    assert "From 10 labels" in said
+    assert "Not every draw has 60 labels: nothing is claimed of them." in said
+    only = calibrated(judgments_of(pairs, 12), pairs, Calibration(labels=(60,), repeats=30))
+    assert "fewer than 60 labelled pairs" in calibration.sentence(only, NO_CEILING, ["simulated"])
+
+
+def test_nobody_simulated_is_called_an_annotator():
+    judgments = judgments_of(PAIRS, 17)
+    found, people = calibrated(judgments), calibration.ceiling(judgments, PAIRS)
+    assert "A simulated annotator reaches 0." in calibration.sentence(found, people, ["simulated", "llm"])
+    assert "An annotator reaches 0." in calibration.sentence(found, people, ["human", "llm"])
+    words = [text.get_text() for text in draw(found.to_pandas(), 0.8, "a simulated annotator").legends[0].get_texts()]
+    assert "a simulated annotator, against the others" in words

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +23,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.embeddings import MINILM
 from recenter_utils.settings import Verifier
-from recenter_utils.training import classifier, fitting, scoring
+from recenter_utils.training import classifier, fitting, folders, scoring
 from recenter_utils.training import examples as pairs
 from recenter_utils.training.encoders import tokenizer_and_model
 
@@ -129,7 +131,7 @@ def test_a_run_that_is_cut_off_leaves_the_model_before_it_and_nothing_else(
     few = made(80)
     folder = tmp_path / "models" / "m"
     kept = classifier.fitted(folder, few, rules(tiny, epochs=1), 3, progress=False)
-    (folder.parent / ".m.partial.999999999").mkdir()  # what a killed run left
+    (folder.parent / f".m.partial.{folders._host()}.999999999").mkdir()  # what a killed run left
     monkeypatch.setattr(classifier.card, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         classifier.fitted(folder, few, rules(tiny, epochs=2), 3, progress=False)
@@ -137,6 +139,40 @@ def test_a_run_that_is_cut_off_leaves_the_model_before_it_and_nothing_else(
     assert classifier.Classifier(folder).record == kept.record
     classifier.fitted(folder, few, rules(tiny, epochs=2), 3, progress=False)
     assert [path.name for path in folder.parent.iterdir()] == ["m"]
+
+
+def test_only_what_a_killed_run_of_this_host_left_is_removed(tmp_path: Path) -> None:
+    host, folder = folders._host(), tmp_path / "m"
+    gone = [f".m.partial.{host}.999999999", f".m.old.{host}.999999998"]
+    kept = [".m.partial.elsewhere.999999999", f".m.partial.{host}.{1}", ".m.lock", ".m.notes", ".m.d"]
+    for name in (*gone, *kept):
+        (tmp_path / name).mkdir()
+    made = folders.partial(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, made.name])
+
+
+def test_a_base_that_is_a_folder_is_found_from_the_study_and_known_by_what_it_holds(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, home = made(80), tmp_path / "study"
+    base = home / "models" / "tiny"
+    shutil.copytree(tiny, base)
+    monkeypatch.chdir(tmp_path)
+
+    def trained() -> classifier.Classifier:
+        settings = rules("models/tiny", epochs=1)
+        return classifier.fitted(tmp_path / "m", few, settings, 3, home=home, progress=False)
+
+    first = trained()
+    assert first.name == "trained tiny"
+    os.utime(base / "model.safetensors", (1, 1))
+    monkeypatch.setattr(fitting, "fit", lambda *_: (_ for _ in ()).throw(AssertionError("trained again")))
+    assert trained().record == first.record
+    weights = bytearray((base / "model.safetensors").read_bytes())
+    weights[-64:] = bytes(64)
+    (base / "model.safetensors").write_bytes(weights)
+    with pytest.raises(AssertionError, match="trained again"):
+        trained()
 
 
 def test_the_card_says_what_it_is(tiny: Path, tmp_path: Path) -> None:

@@ -86,8 +86,9 @@ def test_a_judge_that_always_says_yes_adds_nothing_and_breaks_nothing(graded):
     assert row(found, "yes")["width"] == pytest.approx(row(found, "nobody")["width"], rel=0.02)
     assert "None of 1 model makes it narrower" in rates.sentence(found)
     own = found.filter(method="model only").to_dicts()[0]
-    assert (own["value"], own["width"], own["coverage"]) == (1, 0, 0)
+    assert (own["value"], own["width"], own["coverage"], own["n_without_width"]) == (1, None, None, 1)
     assert "no width" in own["reason"]
+    assert "0 of 0 such intervals hold it, and 1 more have no width or no answer" in rates.sentence(found)
 
 
 def test_unanswered_pairs_are_counted_and_leave_the_estimate_valid():
@@ -98,12 +99,72 @@ def test_unanswered_pairs_are_counted_and_leave_the_estimate_valid():
     assert row(found, "skipping")["value"] == pytest.approx(found["truth"][0], abs=0.01)
 
 
+def test_a_models_own_rate_is_over_the_pairs_that_it_answered():
+    """What it left unanswered is neither yes nor no."""
+    judgments = judgments_of(PAIRS, 13, PEOPLE | {"yes": Rater("llm", threshold=-99, skips=0.5)} | MODELS)
+    found = estimated(judgments.filter((pl.col("rater") != "both") | (pl.col("item_id") < "q002")))
+    own = found.filter(method="model only").rows_by_key("judge", named=True, unique=True)
+    assert own["yes"]["value"] == 1
+    answered = len(judgments.filter(rater="yes"))
+    assert own["yes"]["n_unanswered"] == len(PAIRS) - answered == pytest.approx(0.5 * len(PAIRS), rel=0.1)
+    said = judgments.filter(rater="both").filter(pl.col("item_id") < "q002")["label"] == "yes"
+    assert own["both"]["value"] == pytest.approx(said.mean())
+    assert rates.alone(found).filter(judge="yes")["its rate"].item() == 1
+
+
+def test_a_model_that_answered_nothing_has_no_rate_and_the_sentence_is_said():
+    judgments = judgments_of(PAIRS, 14, PEOPLE)
+    silent = {"rater": "silent", "rater_kind": "llm"}
+    raters = pl.DataFrame([dict.fromkeys(NOBODY_KNOWN.columns) | silent], schema=NOBODY_KNOWN.schema)
+    pool = answers.referenced(consensus(judgments, PAIRS))
+    found = rates.estimate(pool, answers.of_models(judgments, raters, pool), Calibration(labels=(50,), repeats=20))
+    own = check("relevance_rates", found).filter(method="model only").to_dicts()[0]
+    assert (own["value"], own["reason"], own["n_unanswered"]) == (None, "it answered no pair", len(PAIRS))
+    assert "No model answered a pair" in rates.sentence(found)
+
+
 def test_labels_of_one_kind_have_no_width_and_are_counted():
-    people = {name: Rater(threshold=2.3) for name in PEOPLE}
-    found = estimated(judgments_of(PAIRS, 7, people | MODELS), labels=(10,))
+    """They are in no mean width: a width of 0 would say that the rate is known."""
+    people = {name: Rater(threshold=1.8) for name in PEOPLE}
+    judgments = judgments_of(PAIRS, 7, people | MODELS)
+    found = estimated(judgments, labels=(10,))
+    pool = answers.referenced(consensus(judgments, PAIRS))
+    labels = pool["relevant"].to_numpy().astype(float)
+    ((draws,),) = rates._intervals(labels, [], [10], 60, 1)
+    wide = draws[draws[:, 1] > draws[:, 0]]
+    assert 0 < len(wide) < 60
+    alone = row(found, "nobody", 10)
+    assert (alone["n_without_width"], alone["n_repeats"]) == (60 - len(wide), 60)
+    assert alone["width"] == pytest.approx((wide[:, 1] - wide[:, 0]).mean())
+    assert alone["width"] == pytest.approx(alone["high"] - alone["low"])
+    assert alone["value"] == pytest.approx(draws.mean())
+    held = (draws[:, 0] <= labels.mean()) & (labels.mean() <= draws[:, 1])
+    assert alone["coverage"] == pytest.approx(held.mean())
     for name in ("nobody", "lenient"):
         assert "the labels are all of one kind" in row(found, name, 10)["reason"]
         assert row(found, name, 10)["coverage"] < 0.5
+    said = rates.sentence(found)
+    assert f"in {60 - len(wide)} of 60 draws the labels are all of one kind and nothing is known" in said
+
+
+def test_where_no_label_is_yes_nothing_is_known_however_narrow_the_interval():
+    people = {name: Rater(threshold=99) for name in PEOPLE}
+    found = estimated(judgments_of(PAIRS, 12, people | MODELS), labels=(50,))
+    alone = row(found, "nobody", 50)
+    assert (alone["truth"], alone["width"], alone["coverage"], alone["n_without_width"]) == (0, None, None, 60)
+    said = rates.sentence(found)
+    assert "nothing can be estimated: in 60 of 60 draws the labels are all of one kind" in said
+    assert "0.00 wide" not in said
+    assert rates.widths(found)["50"].unique().to_list() == ["–"]
+
+
+def test_answers_without_a_grade_predict_their_labels():
+    judgments = judgments_of(PAIRS, 16, PEOPLE | {"plain": Rater("llm", threshold=0.2)})
+    numbered = judgments.with_columns(score=pl.col("score").fill_null((pl.col("label") == "yes").cast(pl.Float64)))
+    assert judgments["score"].null_count() == len(PAIRS)
+    found = estimated(judgments)
+    assert found.equals(estimated(numbered))
+    assert row(found, "plain")["width"] < row(found, "nobody")["width"]
 
 
 def test_more_labels_than_pairs_and_a_large_share_of_them_are_said():

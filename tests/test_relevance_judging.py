@@ -14,9 +14,10 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model, load_models
 from recenter_utils.inference.requests import Answer, Request
-from recenter_utils.relevance import judging, pairing, raters
+from recenter_utils.relevance import judging, pairing, raters, thresholds
+from recenter_utils.relevance.consensus import consensus
 from recenter_utils.tables import check, table
-from tests.relevant import pairs_of
+from tests.relevant import PEOPLE, judgments_of, pairs_of
 
 #: What each model says, to a request about an attribute of some place.
 SAID: dict[str, Any] = {
@@ -72,11 +73,54 @@ def test_answers_become_judgments_with_the_label_the_grade_and_the_reasoning() -
     ]
     mixed = found.filter(rater="mixed").join(items.select("place", item_id="pair_id"), on="item_id")
     assert set(mixed.select("place", "label", "score", "reason").rows()) == {
-        (0, "yes", 1.0, "It does."),
-        (1, "no", 0.0, "It does not."),
+        (0, "yes", None, "It does."),
+        (1, "no", None, "It does not."),
     }
     assert failures.rows() == [("mixed", "unparsed", 3), ("mixed", "refused", 3)]
     assert judging.worth_asking(failures) == 0
+
+
+@pytest.mark.usefixtures("scripted")
+def test_an_answer_without_a_grade_does_not_pass_for_the_surest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its grades rank as people do; where it gave none it is wrong, and a label's number would undo the rank."""
+    people = judgments_of(pairs_of(6, 20), seed=1, raters=PEOPLE)
+    pairs = pairs_of(6, 20).with_columns(prompt=pl.lit("Plan a dinner."))
+    said = dict(people.group_by("item_id").agg((pl.col("label") == "yes").mean()).iter_rows())
+    relevant = {pair: said[pair] > 0.5 for pair in pairs["pair_id"]}
+    asked = dict(zip(pairs["attribute"], pairs["pair_id"], strict=True))
+
+    class Grading(Engine):
+        async def ask(self, requests: Iterator[Request], deliver: Deliver) -> None:
+            for request in requests:
+                place = int(str(request.slots["attribute"]).split()[1])
+                yes = relevant[asked[str(request.slots["attribute"])]]
+                if place < 5:  # no grade, and wrong
+                    deliver(request, Answer(f"So.\nAnswer: {'NO' if yes else 'YES'}"))
+                else:
+                    deliver(request, Answer("So.\nAnswer: YES", score=0.8 if yes else 0.6))
+
+    monkeypatch.setattr("recenter_utils.inference.run.open_engine", Grading)
+    found, _ = judging.ask(pairs, [model("partly")], progress=False)
+    assert found["score"].null_count() == 6 * 5
+    every = pl.concat([people, found])
+    measured = thresholds.measure(every, pairs.drop("prompt"), consensus(every, pairs), draws=50)
+    rows = measured.filter(reference="majority").rows_by_key("statistic", named=True, unique=True)
+    assert (rows["kappa_matched"]["value"], rows["auc"]["value"]) == (1, 1)
+    assert (rows["kappa_matched"]["n"], rows["kappa"]["n"]) == (90, 120)
+    assert rows["auc"]["reason"].startswith("30 of 120 answers have no graded score and are left out")
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_model_without_any_grade_is_compared_as_it_answers_and_cut_nowhere() -> None:
+    people = judgments_of(pairs_of(3, 4), seed=1, raters=PEOPLE)
+    found, _ = judging.ask(worded(), [model("mixed")], progress=False)
+    every = pl.concat([people, found])
+    measured = thresholds.measure(every, pairs_of(3, 4), consensus(every, pairs_of(3, 4)), draws=50)
+    assert measured.filter(statistic="kappa_matched")["value"].null_count() == len(PEOPLE) + 2
+    assert (
+        "nothing can be cut elsewhere" in measured.filter(statistic="kappa_matched", reference="majority")["reason"][0]
+    )
+    assert measured.filter(statistic="kappa", reference="majority")["n"].item() == 6
 
 
 @pytest.mark.usefixtures("scripted")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import polars as pl
 import pytest
 
 from recenter_utils import figures
 from recenter_utils.annotation.annotators import wide
-from recenter_utils.relevance import stand_ins
+from recenter_utils.relevance import retrieval, stand_ins
+from recenter_utils.relevance.consensus import consensus
 from recenter_utils.settings import Replacement
 from recenter_utils.stats.alternative import alternative_test
 from recenter_utils.tables import check, table
@@ -19,12 +21,13 @@ PAIRS = pairs_of(prompts=20, attributes=50)
 NO_RETRIEVAL = table("retrieval_judgments").empty()
 NOBODY_KNOWN = table("relevance_raters").empty()
 RULES = Replacement()
+SIMULATED = ["simulated", "llm"]
 
 
 def measured(judgments: pl.DataFrame, *, retrieval=NO_RETRIEVAL, raters=NOBODY_KNOWN, pairs=PAIRS, excluded=()):
     found = stand_ins.measure(judgments, retrieval, pairs, raters, RULES, excluded, seed=1)
     check("alternative_annotators", found.table)
-    figures.stand_ins(found.table.to_pandas())
+    plt.close(figures.stand_ins(found.table.to_pandas()))
     return found
 
 
@@ -65,7 +68,7 @@ def test_the_baseline_is_the_annotators_commonest_answer():
     found = measured(judgments).table
     assert found["judge"][0] == "always yes"
     assert found["rater_kind"][0] is None
-    assert "A judge that always says yes and reads nothing" in stand_ins.sentence(found)
+    assert "A judge that always says yes and reads nothing" in stand_ins.sentence(found, SIMULATED)
 
 
 def test_with_four_annotators_each_is_a_judge_beside_the_others():
@@ -87,12 +90,27 @@ def test_retrieval_methods_are_judges_too():
     assert found.filter(judge="bm25")["rater_kind"].item() == "retrieval"
 
 
+def test_retrieval_is_tested_on_the_pairs_that_models_are_tested_on():
+    """With four annotators some pairs have no majority; leaving them out makes a judge look better or worse."""
+    judgments = judgments_of(PAIRS, 5, PEOPLE | {"simulated-4": Rater()} | MODELS)
+    held = consensus(judgments, PAIRS)
+    assert held["reference"].null_count() > 20
+    graded = judgments_of(PAIRS, 5, {"BM25": Rater("retrieval", noise=1, graded=True)})
+    scores = graded.select(ranker="rater", pair_id="item_id", score="score").join(PAIRS, on="pair_id")
+    choices = retrieval.chosen(retrieval.ranked(scores.select(list(retrieval.SCORES)), held, seed=1))
+    found = measured(judgments, retrieval=retrieval.judgments(choices)).table
+    rows = found.filter(pl.col("rater_kind").is_in(["llm", "retrieval"]))
+    assert rows["rater_kind"].n_unique() == 2
+    assert rows["n_items"].unique().to_list() == [len(PAIRS)]
+    assert rows["n_unanswered"].unique().to_list() == [0]
+
+
 @pytest.mark.parametrize("people", [0, 1, 2])
 def test_with_fewer_than_three_annotators_nothing_is_said_and_why(people):
     judgments = judgments_of(PAIRS, 6, dict([*PEOPLE.items()][:people]) | MODELS)
     found = measured(judgments).table
     assert found["passes"].null_count() == found["advantage"].null_count() == len(found) >= len(MODELS)
-    assert f"there {'is' if people == 1 else 'are'} {people}" in stand_ins.sentence(found)
+    assert f"there {'is' if people == 1 else 'are'} {people}" in stand_ins.sentence(found, SIMULATED)
 
 
 def test_without_models_or_pairs_the_page_still_speaks():
@@ -101,7 +119,7 @@ def test_without_models_or_pairs_the_page_still_speaks():
         measured(judgments_of(PAIRS, 7).clear(), pairs=PAIRS.clear()),
         measured(judgments_of(PAIRS, 7, PEOPLE)),
     ):
-        assert "cannot be said: no model has judged a pair" in stand_ins.sentence(found.table)
+        assert "cannot be said: no model has judged a pair" in stand_ins.sentence(found.table, SIMULATED)
         assert found.by_annotator.columns == list(stand_ins._BY_ANNOTATOR)
 
 
@@ -117,7 +135,7 @@ def test_a_model_that_answered_nothing_has_its_row():
 def test_the_sentence_does_not_hide_that_a_judge_which_reads_nothing_passes():
     rare = {name: Rater(threshold=1.4) for name in PEOPLE}
     found = measured(judgments_of(PAIRS, 9, rare | MODELS | {"close": Rater("llm", threshold=1.4)})).table
-    said = stand_ins.sentence(found)
+    said = stand_ins.sentence(found, SIMULATED)
     baseline = found.row(0, named=True)
     assert baseline["passes"]
     assert "reads nothing passes" in said
@@ -137,4 +155,19 @@ def test_pages_name_no_person():
     names = {name: f"annotator {letter}" for name, letter in zip(raters, "ABCD", strict=True)}
     shown = stand_ins.for_page(found, names)
     assert set(names.values()) < set(shown["judge"])
-    assert "example.org" not in shown.write_json() + stand_ins.sentence(found)
+    assert "example.org" not in shown.write_json() + stand_ins.sentence(found, SIMULATED)
+
+
+def test_models_that_could_not_be_tested_are_in_the_count():
+    silent = {"rater": "silent", "rater_kind": "llm"}
+    raters = pl.DataFrame([dict.fromkeys(NOBODY_KNOWN.columns) | silent], schema=NOBODY_KNOWN.schema)
+    found = measured(judgments_of(PAIRS, 8), raters=raters).table
+    said = stand_ins.sentence(found, SIMULATED)
+    assert f"of {len(MODELS)} models (1 more could not be tested) may stand in" in said
+    assert "could not be tested" not in stand_ins.sentence(measured(judgments_of(PAIRS, 8)).table, SIMULATED)
+
+
+def test_nobody_simulated_is_called_an_annotator():
+    found = measured(judgments_of(PAIRS, 8)).table
+    assert "at least half of the 3 simulated annotators" in stand_ins.sentence(found, SIMULATED)
+    assert "at least half of the 3 annotators" in stand_ins.sentence(found, ["human", "llm"])

@@ -182,7 +182,7 @@ def test_a_judge_without_grades_cannot_be_cut_and_its_auc_says_so():
         own = picked(found, judge, ALL_PEOPLE)
         assert own["value"][["kappa_matched", "threshold_share"]].isna().all()
         assert (
-            own["reason"]["kappa_matched"] == "the scores only repeat yes and no, so that nothing can be cut elsewhere"
+            own["reason"]["kappa_matched"] == "no score says more than yes and no, so that nothing can be cut elsewhere"
         )
         assert own["reason"]["threshold_share"] == own["reason"]["kappa_matched"]
         assert own["reason"]["auc"].startswith("from yes and no alone")

@@ -11,12 +11,13 @@ import yaml
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.tasks import RELEVANCE_JUDGMENT
-from recenter_utils.relevance.exports import to_verl
-from recenter_utils.settings import Grpo
+from recenter_utils.relevance.verl import to_verl
+from recenter_utils.settings import Grpo, Pairing
 from recenter_utils.study import Study
 from recenter_utils.training import examples as pairs
-from recenter_utils.training import verl
+from recenter_utils.training.verl import export as verl
 from tests.relevant import PEOPLE, judgments_of, pairs_of
+from tests.workspaces import recenter
 
 
 def made() -> pl.DataFrame:
@@ -118,3 +119,43 @@ def test_a_study_without_references_says_so(judged: Study, tmp_path: Path) -> No
     judged.write("selector_split", judged.frame("selector_split").head(0))
     with pytest.raises(RecenterError, match="nothing to train a model on"):
         to_verl(judged, tmp_path / "out")
+
+
+def test_a_study_without_requests_is_told_to_name_them(judged: Study, tmp_path: Path) -> None:
+    judged.settings = judged.settings.model_copy(update={"pairing": Pairing()})
+    with pytest.raises(RecenterError, match="name a file of requests in pairing.prompts"):
+        to_verl(judged, tmp_path / "out")
+
+
+@pytest.mark.parametrize("wrong", ["a file", "under a file"])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "file").write_text("words", encoding="utf-8")
+    to = tmp_path / "file" if wrong == "a file" else tmp_path / "file" / "out"
+    with pytest.raises(RecenterError, match=rf"Nothing can be exported to {to} \(.+\): name another folder"):
+        verl.export(made(), Grpo(), 5, to)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "words"
+
+
+def test_an_export_is_replaced_and_what_is_none_is_never_touched(tmp_path: Path, judged: Study) -> None:
+    assert "over an earlier export" not in to_verl(judged, tmp_path / "out")
+    assert "over an earlier export" in to_verl(judged, tmp_path / "out")
+    for name in ("thesis.txt", "train.parquet"):
+        foreign = tmp_path / name / name
+        foreign.parent.mkdir()
+        foreign.write_text("mine", encoding="utf-8")
+        with pytest.raises(RecenterError, match=f"holds '{name}', which no export wrote"):
+            to_verl(judged, foreign.parent)
+        assert foreign.read_text(encoding="utf-8") == "mine"
+        assert [path.name for path in foreign.parent.iterdir()] == [name]
+
+
+def test_the_command_refuses_an_empty_folder_name(workspace: Path) -> None:
+    done = recenter(workspace, "export-grpo", "demo", "--to", "")
+    assert done.returncode == 1
+    assert "--to is empty" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_verls_configuration_reruns_no_notebook() -> None:
+    """It stands apart from the modules that notebooks use: data files beside a module count with it."""
+    assert list(Path(verl.__file__).parents[1].glob("*.yaml")) == []

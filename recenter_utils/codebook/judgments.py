@@ -16,8 +16,14 @@ def number(description: str, unit: str = "") -> pa.Column:
     return column(pl.Float64, description, unit=unit, nullable=True)
 
 
-def judgments(name: str, one_row: str) -> Table:
-    """Return a table of judgments: every rater of every task answers in the same columns."""
+_SCORE = "The label as a number; for a model that grades, its graded score."
+
+
+def judgments(name: str, one_row: str, score: str = _SCORE) -> Table:
+    """Return a table of judgments: every rater of every task answers in the same columns.
+
+    score: what the column of that name holds.
+    """
     return table(
         name,
         one_row,
@@ -27,7 +33,7 @@ def judgments(name: str, one_row: str) -> Table:
             "rater": text("Who answered: an annotator's name in the study, or a model's."),
             "rater_kind": one_of(RATER_KINDS, "What the rater is."),
             "label": text("The answer, one of the task's scale; a preference recoded, 1 generic to 5 personalised."),
-            "score": number("The label as a number; for a model that grades, its graded score."),
+            "score": number(score),
             "reason": text("What the rater said about it.", nullable=True),
             "flagged": column(pl.Boolean, "Marked as uncomfortable."),
             "first_shown": one_of(

@@ -19,10 +19,11 @@ _GREY = "#555555"
 _PEOPLE = "#2c6e49"
 
 
-def calibration(found: pd.DataFrame, people: float) -> Figure:
+def calibration(found: pd.DataFrame, people: float, who: str = "an annotator") -> Figure:
     """Draw each judge's F1 against the number of labels it was calibrated on, a panel a judge.
 
-    found: the table `calibration`. people: the annotators' own mean F1, a line in every panel; NaN draws none.
+    found: the table `calibration`. people: the annotators' own mean F1, a line in every panel; NaN draws none. who:
+    what one of them is called.
     """
     judges = list(dict.fromkeys(found["judge"]))
     columns = min(2, max(1, len(judges)))
@@ -34,7 +35,7 @@ def calibration(found: pd.DataFrame, people: float) -> Figure:
         )  # fmt: skip
         panels = list(grid.flat)
         for panel, judge in zip(panels, judges, strict=False):
-            _judge(panel, found[found["judge"] == judge], people)
+            _judge(panel, found[found["judge"] == judge], people, who)
             panel.set_title(judge, fontsize=10, loc="left")
         for panel in panels[len(judges) :]:
             panel.axis("off")
@@ -54,10 +55,10 @@ def calibration(found: pd.DataFrame, people: float) -> Figure:
     return figure
 
 
-def _judge(panel: Axes, rows: pd.DataFrame, people: float) -> None:
+def _judge(panel: Axes, rows: pd.DataFrame, people: float, who: str) -> None:
     fixed = rows[rows["n_labels"] == 0].set_index("method")["f1"]
     if people == people:
-        panel.axhline(people, color=_PEOPLE, lw=1.2, ls="-", label="an annotator, against the others")
+        panel.axhline(people, color=_PEOPLE, lw=1.2, ls="-", label=f"{who}, against the others")
     for method, style, words in (("best cut", ":", "best cut there is"), ("as it is", "--", "as it is")):
         if method in fixed.index and pd.notna(fixed[method]):
             panel.axhline(fixed[method], color=_GREY, lw=1.2, ls=style, label=words)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Raised by hand when another text is read, or read as something else: what was trained by it is out of date.
+VERSION = 1
+
 #: Characters of a wrong last line that are repeated to whoever looks for the fault.
 SHOWN = 80
 

@@ -36,6 +36,7 @@ def ask(
     judges: Iterable[Judge],
     scale: Scale,
     *,
+    numbered: bool = True,
     cache: Path | None = None,
     max_cost: float | None = None,
     progress: bool = True,
@@ -47,13 +48,14 @@ def ask(
         slots: What the tasks' prompts are filled with.
         judges: Who is asked, in order.
         scale: What they answer on; an answer's `label` is one of its labels.
+        numbered: Whether an answer without a graded score has its label's number for a score, or none.
         cache: File of stored answers.
         max_cost: US dollars for each model, over all judges that are this model.
         progress: Whether to say how far it is.
 
     Returns:
-        Judgments in the columns of the codebook, a row a usable answer, with the graded score where the task's answers
-        have one and the label's number elsewhere; and failures: rater, error (see `run`), n.
+        Judgments in the columns of the codebook, a row a usable answer, with the graded score where an answer has one
+        (elsewhere see `numbered`); and failures: rater, error (see `run`), n.
 
     Raises:
         RecenterError: A model answered no request at all, because of its server.
@@ -72,8 +74,10 @@ def ask(
             if isinstance(answer["error"], str):
                 failures.append((judge.rater, answer["error"]))
             else:
-                said = {"reason": answer.get("reasoning"), "score": answer.get("score")}
-                rows.append(judgment(scale, item, judge.rater, "llm", answer["label"], **said))
+                label, score = answer["label"], answer.get("score")
+                if score is None and numbered:
+                    score = scale.score(label)
+                rows.append(judgment(scale, item, judge.rater, "llm", label, score, answer.get("reasoning")))
     counted = pl.DataFrame(failures, schema=_FAILURES, orient="row").group_by("rater", "error", maintain_order=True)
     return in_columns(rows), counted.agg(n=pl.len().cast(pl.Int64))
 
@@ -89,18 +93,17 @@ def judgment(
     rater: str,
     kind: str,
     label: str,
-    *,
-    score: float | None = None,
+    score: float | None,
     reason: str | None = None,
 ) -> dict[str, Any]:
-    """Return a judgment as a row. Without a graded score, its score is the label's number."""
+    """Return a judgment as a row. score: None where there is none."""
     return {
         "task": scale.task,
         "item_id": item,
         "rater": rater,
         "rater_kind": kind,
         "label": label,
-        "score": float(scale.score(label)) if score is None else float(score),
+        "score": None if score is None else float(score),
         "reason": reason,
         "flagged": False,
     }

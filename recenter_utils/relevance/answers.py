@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recenter_utils.annotation.annotators import included
-from recenter_utils.scales import PEOPLE, RELEVANCE
+from recenter_utils.scales import PEOPLE
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -19,21 +19,35 @@ NO_REFERENCE = "no pair has a reference: nobody has judged one, or annotators ar
 
 
 class Answers(NamedTuple):
-    """A model's answers on the pairs with a reference: whether it said yes, and its score, NaN where unanswered."""
+    """A model's answers on the pairs with a reference: whether it answered and said yes, and its graded scores.
+
+    scores: NaN where it left the pair unanswered, or its answer has no graded score.
+    """
 
     name: str
+    answered: Flags
     yes: Flags
     scores: Array
 
     @property
     def graded(self) -> bool:
-        """Whether its scores say more than its labels do."""
+        """Whether it has scores that say more than its labels do."""
         return bool(np.setdiff1d(self.scores[~np.isnan(self.scores)], (0.0, 1.0)).size)
+
+    @property
+    def ungraded(self) -> Flags:
+        """The answers without a graded score."""
+        return self.answered & np.isnan(self.scores)
 
     @property
     def n_unanswered(self) -> int:
         """How many of the pairs it left unanswered."""
-        return int(np.isnan(self.scores).sum())
+        return int((~self.answered).sum())
+
+    @property
+    def predictions(self) -> Array:
+        """The score of every pair, for uses to which any guess will do: ungraded, 1 for yes and 0 for no or nothing."""
+        return np.where(np.isnan(self.scores), self.yes, self.scores)
 
 
 def referenced(consensus: pl.DataFrame) -> pl.DataFrame:
@@ -48,7 +62,7 @@ def of_models(
     """Return every model's answers on the pairs of `pool` (see `referenced`), in their order.
 
     judgments, raters: the tables `relevance_judgments` and `relevance_raters`; a model that answered nothing has its
-    place. A label without a score counts as its number.
+    place.
     """
     known = pl.concat([included(raters, excluded), included(judgments, excluded)], how="diagonal")
     names = known.filter(~pl.col("rater_kind").is_in(PEOPLE))["rater"].unique(maintain_order=True)
@@ -56,8 +70,7 @@ def of_models(
     for name in names:
         own = judgments.filter(rater=name).select("item_id", "label", "score")
         joined = pool.select(item_id="pair_id").join(own, on="item_id", how="left", maintain_order="left")
-        number = pl.col("label").replace_strict({label: RELEVANCE.score(label) for label in RELEVANCE.labels})
-        score = pl.when(pl.col("label").is_not_null()).then(pl.coalesce(pl.col("score").fill_nan(None), number))
-        scores = joined.select(score.cast(pl.Float64).alias("score"))["score"].to_numpy().astype(float)
-        found.append(Answers(name, joined["label"].eq_missing("yes").to_numpy(), scores))
+        scores = joined["score"].cast(pl.Float64).to_numpy().astype(float)
+        label = joined["label"]
+        found.append(Answers(name, label.is_not_null().to_numpy(), label.eq_missing("yes").to_numpy(), scores))
     return found

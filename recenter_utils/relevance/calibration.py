@@ -6,13 +6,15 @@ and its F1 is taken on the other half. Sizes, methods and judges see the same dr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from recenter_utils.relevance.agreement import people_word
 from recenter_utils.relevance.answers import NO_JUDGE, NO_REFERENCE, Answers, Array, Flags
 from recenter_utils.relevance.ceiling import others
 from recenter_utils.settings import Calibration
@@ -66,11 +68,11 @@ class _Cuts:
         self._positive = int(relevant.sum())
 
     def f1(self, cut: float | Array) -> Array:
-        """Return F1 where pairs from `cut` on are selected; NaN where nothing is relevant or selected."""
+        """Return F1 where pairs from `cut` on are selected; NaN where nothing is relevant."""
         place = np.searchsorted(self._scores, cut, side="left")
-        bottom = len(self._scores) - place + self._positive
-        with np.errstate(invalid="ignore"):
-            return np.where(bottom == 0, np.nan, 2 * self._caught[place] / bottom)
+        if not self._positive:
+            return np.full(np.shape(place), NAN)
+        return 2 * self._caught[place] / (len(self._scores) - place + self._positive)
 
     def best(self) -> float:
         """Return the best F1 of any cut."""
@@ -82,9 +84,10 @@ class _Cuts:
 def calibrate(pool: pl.DataFrame, found: list[Answers], rules: Calibration, seed: int = 0) -> pl.DataFrame:
     """Return the table `calibration`.
 
-    A judge's unanswered pairs are never selected. Where the labels drawn are all of one kind, nothing can be learnt
-    from them and the judge is left as it is; both are counted. pool, found: see `answers.referenced` and
-    `answers.of_models`.
+    A judge's unanswered pairs are never selected. The answers of a grading judge that lack a graded score cannot be
+    cut, and are left out of all its numbers. Where the labels drawn are all of one kind, nothing can be learnt from
+    them and the judge is left as it is. All are counted. Where nothing is relevant among the tested pairs, F1 is
+    undefined, whatever is selected. pool, found: see `answers.referenced` and `answers.of_models`.
     """
     relevant = pool["relevant"].to_numpy()
     prompts, request = np.unique(pool["prompt_id"].to_numpy(), return_inverse=True)
@@ -94,7 +97,9 @@ def calibrate(pool: pl.DataFrame, found: list[Answers], rules: Calibration, seed
     for judge in found:
         values: dict[tuple[str, int], list[float]] = {("as it is", 0): [], ("best cut", 0): []}
         alike = dict.fromkeys(sizes, 0)
-        for labelled, tested in draws:
+        lacking = judge.ungraded if judge.graded else np.zeros(len(pool), dtype=bool)
+        for labelled, half in draws:
+            tested = half[~lacking[half]]
             cuts = _Cuts(relevant[tested], judge.scores[tested])
             plain = _f1(relevant[tested], judge.yes[tested])
             values["as it is", 0].append(plain)
@@ -102,11 +107,11 @@ def calibrate(pool: pl.DataFrame, found: list[Answers], rules: Calibration, seed
                 continue
             values["best cut", 0].append(cuts.best())
             around = judge.scores[labelled]
-            answered = ~np.isnan(around)
+            scored = ~np.isnan(around)
             for n in (n for n in sizes if n <= len(labelled)):
-                rows_of = labelled[:n][answered[:n]]
+                rows_of = labelled[:n][scored[:n]]
                 for name, method in METHODS.items():
-                    cut = method(relevant[rows_of], judge.scores[rows_of], around[answered])
+                    cut = method(relevant[rows_of], judge.scores[rows_of], around[scored])
                     values.setdefault((name, n), []).append(plain if cut is None else float(cuts.f1(cut)))
                 alike[n] += cut is None
         keys = [("as it is", 0), ("best cut", 0), *((name, n) for name in METHODS for n in sizes)]
@@ -129,8 +134,10 @@ def _draws(request: NDArray[np.int64], requests: int, repeats: int, seed: int) -
 
 
 def _f1(relevant: Flags, selected: Flags) -> float:
-    bottom = int(relevant.sum() + selected.sum())
-    return 2 * int((relevant & selected).sum()) / bottom if bottom else NAN
+    """Return F1; NaN where nothing is relevant, as for every other way to select from the same pairs."""
+    if not relevant.any():
+        return NAN
+    return 2 * int((relevant & selected).sum()) / int(relevant.sum() + selected.sum())
 
 
 def _reason(judge: Answers, method: str, n: int, done: int, alike: int, repeats: int, requests: int) -> str | None:
@@ -145,15 +152,17 @@ def _reason(judge: Answers, method: str, n: int, done: int, alike: int, repeats:
         notes.append(
             f"in {repeats - done} of {repeats} draws the half to calibrate on has fewer than {n} labelled pairs"
         )
+    if judge.graded and (lacking := int(judge.ungraded.sum())):
+        notes.append(f"{lacking} answers have no graded score, and their pairs are left out")
     if n and alike:
-        notes.append(f"in {alike} of {repeats} draws the labels are all of one kind, and the judge is left as it is")
+        notes.append(f"in {alike} of {done} draws the labels are all of one kind, and the judge is left as it is")
     return "; ".join(notes) or None
 
 
 def _row(judge: Answers, method: str, n: int, values: list[float], reason: str | None) -> dict[str, object]:
     defined = np.array(values)[~np.isnan(values)] if values else np.empty(0)
     if len(values) > len(defined):
-        note = f"in {len(values) - len(defined)} draws nothing is relevant or selected, and F1 is undefined"
+        note = f"in {len(values) - len(defined)} draws nothing is relevant among the tested pairs: F1 is undefined"
         reason = "; ".join(filter(None, [reason, note]))
     low, high = interval(defined)
     return {
@@ -210,39 +219,74 @@ def notes(found: pl.DataFrame) -> pl.DataFrame:
     return lists.with_columns(unique).select("judges", "n_labels", "reason")
 
 
-def sentence(found: pl.DataFrame, people: Interval) -> str:
-    """Return in words how far few labels go. found: the table `calibration`. people: see `ceiling`."""
+def somebody(kinds: Iterable[str]) -> str:
+    """Return what a page calls one of the annotators; kinds: what the raters are."""
+    return "a simulated annotator" if people_word(kinds) == "simulated annotators" else "an annotator"
+
+
+def sentence(found: pl.DataFrame, people: Interval, kinds: Iterable[str]) -> str:
+    """Return in words how far few labels go, and who gains and loses by them.
+
+    Only numbers of labels that every draw reaches are spoken of, so that all values are means over the same draws.
+
+    found: the table `calibration`. people: see `ceiling`. kinds: what the raters are.
+    """
     if found.is_empty():
         return f"Nothing can be said of calibration: {NO_JUDGE}."
+    plain = found.filter(method="as it is").select(
+        "judge", before="f1", low_before="low", high_before="high", draws="n_repeats"
+    )
     able = found.filter(method="best cut").drop_nulls("f1").sort("f1", "judge", descending=[True, False])
-    tried = found.filter(pl.col("n_labels") > 0).drop_nulls("f1")
+    sizes = found.filter(pl.col("n_labels") > 0).join(plain, on="judge", maintain_order="left")
+    tried = sizes.drop_nulls("f1").filter(pl.col("n_repeats") == pl.col("draws"))
     if able.is_empty() or tried.is_empty():
-        why = found.filter(pl.col("n_labels") > 0).drop_nulls("reason")["reason"]
-        return f"No judge could be calibrated: {why[0] if len(why) else NO_REFERENCE}."
+        why = sizes.filter(pl.col("f1").is_null() | (pl.col("n_repeats") < pl.col("draws"))).drop_nulls("reason")
+        return f"No judge could be calibrated: {why['reason'][0] if len(why) else NO_REFERENCE}."
     limit = able.to_dicts()[0]
     own = tried.filter(judge=limit["judge"]).sort("n_labels", "f1", descending=[False, True])
     close = own.filter(pl.col("f1") >= limit["f1"] - CLOSE)
-    (row,) = (
-        close.head(1) if len(close) else own.filter(pl.col("n_labels") == pl.col("n_labels").max()).head(1)
-    ).to_dicts()
-    (plain,) = found.filter(judge=limit["judge"], method="as it is").to_dicts()
-    most = max(tried["n_labels"])
-    last = tried.filter(n_labels=most).group_by("judge").agg(pl.col("f1").max())
-    before = found.filter(method="as it is").select("judge", before="f1")
-    gained = last.join(before, on="judge").filter(pl.col("f1") - pl.col("before") >= CLOSE)
+    chosen = close if len(close) else own.filter(pl.col("n_labels") == pl.col("n_labels").max())
+    row = chosen.to_dicts()[0]
     said = (
         f"On requests that were not calibrated on, {limit['judge']}, whose scores allow the most of {len(able)} "
-        f"models, reaches a mean F1 of {_said(plain)} as it is and {_said(row)} by {_METHOD_WORDS[row['method']]} on "
-        f"{row['n_labels']} labels; the best cut would reach {limit['f1']:.2f}."
+        f"model{'s' * (len(able) > 1)}, reaches a mean F1 of {_said(row, '_before')} as it is and {_said(row)} by "
+        f"{_METHOD_WORDS[row['method']]} on {row['n_labels']} labels; the best cut would reach {limit['f1']:.2f}."
     )
-    said += f" {len(gained)} of {len(last)} models gain{'s' * (len(gained) == 1)} {CLOSE:g} or more from {most} labels."
+    best = plain.drop_nulls("before").sort("before", "judge", descending=[True, False])
+    if len(best) > 1:
+        as_is = best.to_dicts()[0]
+        said += (
+            f" As they are, the best of {len(best)} is {as_is['judge']}, at {_said(as_is, '_before')}."
+            if as_is["judge"] != limit["judge"]
+            else f" It is the best of {len(best)} as they are, too."
+        )
+    fewest, most = min(tried["n_labels"]), max(tried["n_labels"])
+    moved = "; ".join(_moved(tried.filter(n_labels=n)) for n in dict.fromkeys((fewest, most)))
+    said += (
+        f" {moved[0].upper()}{moved[1:]} ({CLOSE:g} or more in F1, gains by the better of the two methods, losses by "
+        "the worse)."
+    )
+    if missed := sorted(set(sizes["n_labels"]) - set(tried["n_labels"])):
+        said += f" Not every draw has {' or '.join(map(str, missed))} labels: nothing is claimed of them."
     if people.value == people.value:
-        said += f" An annotator reaches {people.value:.2f} on average against the majority of the others."
+        said += (
+            f" {somebody(kinds).capitalize()} reaches {people.value:.2f} on average against the majority of the others."
+        )
     return said
+
+
+def _moved(rows: pl.DataFrame) -> str:
+    """Say how many judges gain and lose at one number of labels; rows: with `before`, F1 as it is."""
+    gain = pl.col("f1") - pl.col("before")
+    by_judge = rows.group_by("judge").agg(better=gain.max(), worse=gain.min())
+    gained, lost = (len(by_judge.filter(kept)) for kept in (pl.col("better") >= CLOSE, pl.col("worse") <= -CLOSE))
+    gains = f"{gained} of {len(by_judge)} model{'s' * (len(by_judge) > 1)} gain{'s' * (gained == 1)}"
+    return f"from {rows['n_labels'][0]} labels {gains} and {lost} lose{'s' * (lost == 1)}"
 
 
 _METHOD_WORDS = {"threshold": "a threshold chosen", "isotonic": "isotonic calibration"}
 
 
-def _said(row: dict[str, float]) -> str:
-    return f"{row['f1']:.2f} (95% of the draws: {row['low']:.2f} to {row['high']:.2f})"
+def _said(row: Mapping[str, Any], when: str = "") -> str:
+    value, low, high = (row["before" if when and name == "f1" else name + when] for name in ("f1", "low", "high"))
+    return f"{value:.2f} (95% of the draws: {low:.2f} to {high:.2f})"

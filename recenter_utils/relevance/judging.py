@@ -29,10 +29,12 @@ def ask(
     model.
 
     Returns judgments in the columns of `relevance_judgments`, a row a usable answer, and failures: rater, error, n. A
-    judgment's score is the probability of YES against NO where the engine gives one, else 1 for yes and 0 for no;
-    its reason is all that stood before the final line.
+    judgment's score is the probability of YES against NO where the engine gives one, else null: a 1 or 0 in its place
+    would pass for the surest grade. Its reason is all that stood before the final line.
     """
     asked = [Judge(model.name, model, RELEVANCE_JUDGMENT) for model in models]
     worded = items.rename({"pair_id": "item_id"})
     slots = ("attribute", "prompt")
-    return judges.ask(worded, slots, asked, RELEVANCE, cache=cache, max_cost=max_cost, progress=progress)
+    return judges.ask(
+        worded, slots, asked, RELEVANCE, numbered=False, cache=cache, max_cost=max_cost, progress=progress
+    )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from recenter_utils.relevance.answers import NO_JUDGE, NO_REFERENCE, Answers, Array
+from recenter_utils.relevance.answers import NO_JUDGE, NO_REFERENCE, Answers, Array, Flags
 from recenter_utils.settings import Calibration
 from recenter_utils.tables import table
 
@@ -42,7 +42,11 @@ def estimate(pool: pl.DataFrame, judges: Sequence[Answers], rules: Calibration, 
     Labelled pairs are drawn uniformly at random from all pairs, without replacement; the model's scores of all others
     are what is not labelled. The same draws serve all judges. Intervals are for pairs like these in general. They know
     nothing of the pairs being finitely many, and so hold the rate of these very pairs somewhat more often than 95%
-    where the labels are a large share of them. An unanswered pair is a no of the model's, with score 0.
+    where the labels are a large share of them. An interval without a width says nothing: it is counted, left out of the
+    mean ends and width, and never holds the rate.
+
+    A prediction-powered estimate is right whatever is predicted: an answer without a graded score predicts its label,
+    an unanswered pair a no. The rate by a model's own answers is over those that it gave.
 
     pool, judges: see `answers.referenced` and `answers.of_models`.
     """
@@ -50,7 +54,7 @@ def estimate(pool: pl.DataFrame, judges: Sequence[Answers], rules: Calibration, 
     sizes = sorted(set(rules.labels))
     if not len(labels):
         return table("relevance_rates").empty()
-    ends = _intervals(labels, [np.nan_to_num(judge.scores) for judge in judges], sizes, rules.repeats, seed)
+    ends = _intervals(labels, [judge.predictions for judge in judges], sizes, rules.repeats, seed)
     rows = []
     for place, judge in enumerate([None, *judges]):
         name, method = (NOBODY, "people only") if judge is None else (judge.name, "prediction-powered")
@@ -58,12 +62,11 @@ def estimate(pool: pl.DataFrame, judges: Sequence[Answers], rules: Calibration, 
             reason = _reason(found, n, len(labels), judge)
             rows.append({"judge": name, "method": method, "n_labels": n} | _row(found, labels.mean(), reason, judge))
     for judge in judges:
-        yes = judge.yes.astype(float)
-        found = np.array([_classical(yes[:, None])]).reshape(1, 2)
-        reason = "all its answers are the same, and the interval has no width" if np.ptp(yes) == 0 else None
-        rows.append(
-            {"judge": judge.name, "method": "model only", "n_labels": 0} | _row(found, labels.mean(), reason, judge)
-        )
+        yes = judge.yes[judge.answered].astype(float)
+        found = _classical(yes[:, None]) if len(yes) else np.empty((0, 2))
+        same = "all its answers are the same, and the interval has no width" if len(yes) else "it answered no pair"
+        about = _row(found, labels.mean(), None if len(yes) and np.ptp(yes) else same, judge)
+        rows.append({"judge": judge.name, "method": "model only", "n_labels": 0} | about)
     columns = table("relevance_rates").columns
     return pl.DataFrame(rows, schema=columns).with_columns(pl.col(pl.Float64).fill_nan(None))
 
@@ -106,9 +109,12 @@ def _reason(found: Array, n: int, pairs: int, judge: Answers | None) -> str | No
     if n >= pairs:
         return f"there are {pairs:,} labelled pairs: with {n:,} of them labelled none is left to estimate"
     notes = []
-    if flat := int((found[:, 1] - found[:, 0] < _NO_WIDTH).sum()):
-        notes.append(f"in {flat} of {len(found)} draws the labels are all of one kind, and the interval has no width")
-    if judge is not None and len(judge.scores) and np.ptp(np.nan_to_num(judge.scores)) == 0:
+    if flat := int(_flat(found).sum()):
+        notes.append(
+            f"in {flat} of {len(found)} draws the labels are all of one kind: an interval without a width, which is "
+            "left out of the mean and held to miss the rate"
+        )
+    if judge is not None and np.ptp(judge.predictions) == 0:
         notes.append("its scores are all the same, so that people's labels alone are used")
     if n >= _LARGE * pairs:
         notes.append(f"{n / pairs:.0%} of all pairs are labelled, and so their rate is held somewhat too often")
@@ -118,17 +124,26 @@ def _reason(found: Array, n: int, pairs: int, judge: Answers | None) -> str | No
 def _row(found: Array, truth: float, reason: str | None, judge: Answers | None) -> dict[str, object]:
     row: dict[str, object] = {"truth": float(truth), "reason": reason}
     row["n_unanswered"] = 0 if judge is None else judge.n_unanswered
+    flat = _flat(found)
+    row |= {"n_repeats": len(found), "n_without_width": int(flat.sum())}
     if not len(found):
         return row
-    low, high = found.T
+    row["value"] = float(found.mean())
+    if flat.all():
+        return row
+    low, high = found[~flat].T
     held = (low <= truth) & (truth <= high)
     return row | {
-        "value": float(found.mean()),
         "low": float(low.mean()),
         "high": float(high.mean()),
         "width": float((high - low).mean()),
-        "coverage": float(held.mean()),
+        "coverage": float(held.sum() / len(found)),
     }
+
+
+def _flat(found: Array) -> Flags:
+    """Return which intervals, shape (draws, 2), have no width."""
+    return found[:, 1] - found[:, 0] < _NO_WIDTH
 
 
 def widths(found: pl.DataFrame) -> pl.DataFrame:
@@ -169,20 +184,26 @@ def sentence(found: pl.DataFrame) -> str:
     """Return in words what a model's answers add to few labels of people's. found: the table `relevance_rates`."""
     if found.is_empty():
         return f"Of the rate of yes nothing can be said: {NO_REFERENCE}."
-    people = found.filter(method="people only").drop_nulls("width").sort("n_labels")
-    if people.is_empty():
-        return f"Of the rate of yes nothing can be estimated: {found['reason'][0]}."
+    people = found.filter(method="people only").sort("n_labels")
+    if people.drop_nulls("width").is_empty():
+        return f"Of the rate of yes nothing can be estimated: {people['reason'][0]}."
+    people = people.drop_nulls("width")
     chosen = people.filter(pl.col("n_labels") <= SPOKEN_OF).tail(1)
     (row,) = (chosen if len(chosen) else people.head(1)).to_dicts()
     said = (
         f"From {row['n_labels']} labels, drawn at random, the rate of yes ({row['truth']:.1%} of all labels) is known "
         f"to an interval {row['width']:.2f} wide on average, which holds it in {row['coverage']:.0%} of the draws"
     )
-    powered = found.filter(method="prediction-powered", n_labels=row["n_labels"]).sort("width", "judge")
+    if row["n_without_width"]:
+        said += (
+            f" (in {row['n_without_width']} of {row['n_repeats']} draws the labels are all of one kind and nothing is "
+            "known: they are not in the average, and do not hold it)"
+        )
+    powered = found.filter(method="prediction-powered", n_labels=row["n_labels"]).drop_nulls("width")
     if powered.is_empty():
         return f"{said}; {NO_JUDGE}, so that there is nothing to add."
-    best = powered.to_dicts()[0]
-    narrower = 1 - best["width"] / row["width"] if row["width"] else 0.0
+    best = powered.sort("width", "judge").to_dicts()[0]
+    narrower = 1 - best["width"] / row["width"]
     models = f"{len(powered)} model{'s' * (len(powered) > 1)}"
     if narrower < LEAST_GAIN:
         said += f". None of {models} makes it narrower by {LEAST_GAIN:.0%} or more with its scores of all other pairs."
@@ -191,7 +212,19 @@ def sentence(found: pl.DataFrame) -> str:
             f". With the scores of {best['judge']} on all other pairs it is {best['width']:.2f} wide, {narrower:.0%} "
             f"less, the least of {models}, and holds it in {best['coverage']:.0%}."
         )
+    return f"{said} {_own(found)}"
+
+
+def _own(found: pl.DataFrame) -> str:
+    """Say where the models' own answers put the rate."""
     own = found.filter(method="model only")
-    held, rates = int((own["coverage"] == 1).sum()), sorted(own["value"].to_list())
+    known = own.drop_nulls("coverage")
+    rates = sorted(own["value"].drop_nulls().to_list())
+    if not rates:
+        return "No model answered a pair, so that their own answers say nothing of it."
     where = f"at {rates[0]:.1%}" if len(rates) == 1 else f"between {rates[0]:.1%} and {rates[-1]:.1%}"
-    return f"{said} The models' own answers put it {where}; {held} of {len(rates)} such intervals hold it."
+    said = (
+        f"The models' own answers put it {where}; {int((known['coverage'] == 1).sum())} of {len(known)} such intervals"
+    )
+    none = len(own) - len(known)
+    return f"{said} hold it{f', and {none} more have no width or no answer' if none else ''}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ STATES = ("right", "wrong", "no answer")
 NOT_ASKED = "grpo.train is false in study.yaml"
 _ADVICE = (
     " With `grpo.train: true` this page trains one: Qwen3-4B with LoRA on one GPU of 80 GB, which with the paper's "
-    "settings takes long, or with `base: smoke` a tiny one in a minute on a CPU, to see that it works. For all "
+    "settings takes long, or with `base: smoke` a tiny one on a CPU, to see that it works. For all "
     "weights, on a cluster, there is `recenter export-grpo`. The book's page on training says how."
 )
 _METRICS = ("precision", "recall", "f1", "accuracy", "flag_rate")
@@ -38,19 +40,33 @@ def lacking(examples: pl.DataFrame, rules: Grpo) -> str:
     return pairs.lacking(examples) if rules.train else NOT_ASKED
 
 
-def described(trained: Trained | None, reason: str) -> str:
-    """Return what was trained, or why nothing was and what it takes; reason: see `lacking`."""
+def described(trained: Trained | None, reason: str, left: Mapping[Path, int] | None = None) -> str:
+    """Return what was trained, or why nothing was and what it takes, and which unfinished runs stand there.
+
+    reason: See `lacking`. left: See `grpo.unfinished`.
+    """
     if trained is None:
-        return f"No reasoning model was trained: {reason}.{_ADVICE if reason == NOT_ASKED else ''}"
+        return f"No reasoning model was trained: {reason}.{_ADVICE if reason == NOT_ASKED else ''}{_left(left or {})}"
     if trained.smoke:
         return (
             "THIS IS A SMOKE RUN, and no model. Random weights were shown made-up answers, with YES or NO drawn at "
             "random, and then trained for some steps. What follows shows that the training works: rewards are earned "
             "and learned from. It shows nothing about any language model, nor how well GRPO does at this."
+            f"{_left(left or {})}"
         )
     stops = trained.record["went_on_at"]
     went_on = f" It was interrupted, and went on from step {', '.join(map(str, stops))}." if stops else ""
-    return f"{trained.base} was trained with GRPO on {trained.record['device']}.{went_on}"
+    return f"{trained.base} was trained with GRPO on {trained.record['device']}.{went_on}{_left(left or {})}"
+
+
+def _left(left: Mapping[Path, int]) -> str:
+    if not left:
+        return ""
+    named = ", ".join(f"`{path.parent.name}/{path.name}` ({size / 2**20:,.0f} MiB)" for path, size in left.items())
+    return (
+        f" A run that was stopped, or is still being trained, stands in {named}. It goes on when it is asked for with "
+        "its own settings and pairs, and is in nobody's way but for its size: delete it where it is not wanted."
+    )
 
 
 def how(trained: Trained | None) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,6 +10,7 @@ import polars as pl
 
 from recenter_utils import report
 from recenter_utils.annotation.annotators import included, wide
+from recenter_utils.relevance.agreement import people_word
 from recenter_utils.scales import PEOPLE
 from recenter_utils.settings import Replacement
 from recenter_utils.stats.alternative import LEAST_ANNOTATORS, AlternativeTest, alternative_test
@@ -140,10 +141,10 @@ def for_page(found: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
     )
 
 
-def sentence(found: pl.DataFrame) -> str:
+def sentence(found: pl.DataFrame, kinds: Iterable[str]) -> str:
     """Return in words which models may stand in, and what a baseline that reads nothing reaches.
 
-    found: the table `alternative_annotators`.
+    found: the table `alternative_annotators`. kinds: what the raters are.
     """
     models = found.filter(rater_kind="llm")
     if models.is_empty():
@@ -154,10 +155,13 @@ def sentence(found: pl.DataFrame) -> str:
     tested = tested.sort("advantage", "judge", descending=[True, False])
     passing, best = tested.filter("passes")["judge"].to_list(), tested.to_dicts()[0]
     number = f"{len(passing)} of {len(tested)} model{'s' * (len(tested) > 1)}"
+    if untested := len(models) - len(tested):
+        number += f" ({untested} more could not be tested)"
     named = f": {', '.join(passing)}" if passing else ""
+    word = people_word(kinds).replace("people", "annotators")
     said = (
         f"Allowed to be worse by {best['epsilon']:g}, {number} may stand in for at least half of the "
-        f"{best['n_annotators']} annotators{named}. The highest advantage probability among them here is that of "
+        f"{best['n_annotators']} {word}{named}. The highest advantage probability among them here is that of "
         f"{best['judge']}, {_advantage(best)}."
     )
     baseline = found.filter(pl.col("rater_kind").is_null()).drop_nulls("winning_rate").to_dicts()

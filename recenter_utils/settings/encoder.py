@@ -11,7 +11,8 @@ class Encoder(Section):
     """How a pair classifier is trained (Appendices E and F)."""
 
     base: str = Field(
-        "all-MiniLM-L6-v2", description="Encoder to start from: a hub name, a folder, or the embedded one."
+        "all-MiniLM-L6-v2",
+        description="Encoder to start from: a hub name, a folder as seen from the study's, or the embedded one.",
     )
     epochs: int = Field(10, ge=1, description="Passes over the training part; the best on validation is kept.")
     patience: int = Field(3, ge=1, description="Epochs without a better validation score before it stops.")

@@ -49,8 +49,8 @@ class Grpo(Section):
     train: bool = Field(False, description="Whether notebook 15 trains: hours on a GPU, unless `base` is `smoke`.")
     base: str = Field(
         "Qwen/Qwen3-4B",
-        description="Reasoning model to start from: a hub name or a folder; `smoke`: a tiny one made on the spot, at "
-        "a scale of its own, which shows that the training works and nothing else.",
+        description="Reasoning model to start from: a hub name, or a folder as seen from the study's; `smoke`: a tiny "
+        "one made on the spot, at a scale of its own, which shows that the training works and nothing else.",
     )
     epochs: float = Field(15, gt=0, description="Passes over the training part.")
     learning_rate: float = Field(1e-6, gt=0, description="Of the actor, where all its weights are trained.")

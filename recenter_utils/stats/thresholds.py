@@ -33,7 +33,7 @@ ALL_PEOPLE = "annotators"
 _MEASURED = STATISTICS[:6]  # the columns of `cuts.Sums.statistics`, before kappa on the items with a score
 _CUT = ("kappa_matched", "auc")  # of them those that rest on graded scores
 _ONE_ANSWER = "the reference gave one answer only"
-_UNGRADED = "the scores only repeat yes and no, so that nothing can be cut elsewhere"
+_UNGRADED = "no score says more than yes and no, so that nothing can be cut elsewhere"
 
 
 def thresholds(
@@ -143,7 +143,7 @@ def _against(
         "kappa": note,
         "kappa_max": note,
         "kappa_matched": _UNGRADED if repeats and both.any() else constant or one_score,
-        "auc": _joined(constant, "from yes and no alone: the scores only repeat them" if repeats else ""),
+        "auc": _joined(constant, "from yes and no alone: no score says more" if repeats else ""),
         "scored": note,
     }
     if not there.any():

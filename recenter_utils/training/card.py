@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.stats import classification
 
 RECORD = "card.json"
+
+#: What the card of a classifier must say.
+NEEDED = ("key", "settings", "threshold")
 
 #: What its labels' makers mean for whoever takes the model somewhere else.
 _LABELS = {
@@ -60,20 +64,21 @@ PURPOSES = {
 }
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Return what a classifier's folder says of it; raise where it says nothing readable."""
+def read(folder: Path, noun: str = "trained classifier", needed: Sequence[str] = NEEDED) -> dict[str, Any]:
+    """Return what a model's folder says of it; raise where it lacks something needed. noun: What should be there."""
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        record["key"], record["settings"]["base"], record["threshold"]
+        for name in needed:
+            record[name]
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RecenterError(f"{folder} holds no trained classifier ({problem}); delete it and run again.") from None
+        raise RecenterError(f"{folder} holds no {noun} ({problem}); delete it and run again.") from None
     return record
 
 
-def stored_key(folder: Path) -> str | None:
-    """Return what the classifier in a folder was made from, as a hash; None where there is none."""
+def stored_key(folder: Path, needed: Sequence[str] = NEEDED) -> str | None:
+    """Return what the model in a folder was made from, as a hash; None where there is none, see `read`."""
     try:
-        return str(read(folder)["key"])
+        return str(read(folder, needed=needed)["key"])
     except RecenterError:
         return None
 
@@ -106,9 +111,16 @@ def said_of_data(origin: str, labels: str) -> str:
 
 def write(folder: Path, record: dict[str, Any]) -> None:
     """Write the card into a classifier's folder: card.json for programs, README.md for readers."""
-    text = json.dumps(record | {"package": __version__}, indent=1, sort_keys=True, allow_nan=True)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_readme(record), encoding="utf-8")
+    store(folder, record, _readme(record))
+
+
+def store(folder: Path, record: dict[str, Any], readme: str) -> None:
+    """Write card.json and README.md, each whole or not at all: a model without its card is trained again."""
+    text = json.dumps(record | {"package": __version__}, indent=1, sort_keys=True, allow_nan=True) + "\n"
+    for name, words in ((RECORD, text), ("README.md", readme)):
+        made = folder / f".{name}.partial"
+        made.write_text(words, encoding="utf-8")
+        made.replace(folder / name)
 
 
 def _readme(record: dict[str, Any]) -> str:

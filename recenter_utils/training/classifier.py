@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.settings import Selector, Verifier
-from recenter_utils.training import card, folders
+from recenter_utils.training import bases, card, folders
 from recenter_utils.training import examples as pairs
 from recenter_utils.training.scoring import best_threshold, predict
 
@@ -68,6 +68,7 @@ def fitted(
     rules: Verifier | Selector,
     seed: int,
     *,
+    home: Path | None = None,
     origin: str = "",
     labels: str = "",
     progress: bool = True,
@@ -82,6 +83,7 @@ def fitted(
             is kept (F-beta, ties by average precision) and the threshold; the test part is only measured.
         rules: How it is trained, see `DECIDES`, and what for: a verifier or a selector.
         seed: The same seed gives the same model on the same machine.
+        home: The study's folder, from which a base that is a folder is looked for; see `bases.located`.
         origin: Where the data come from, for the card.
         labels: Who made the labels, for the card: see `card.said_of_data`; default: as the origin has it.
         progress: Show a bar over the epochs.
@@ -91,7 +93,8 @@ def fitted(
     """
     pairs.check(examples)
     settings = {name: getattr(rules, name) for name in DECIDES}
-    key = _key(examples, settings, seed)
+    base = bases.located(rules.base, home)
+    key = _key(examples, settings | {"base": bases.fingerprint(base)}, seed)
     if (stored := card.stored_key(folder)) is not None and stored == key:
         return Classifier(folder)
     if reason := pairs.lacking(examples):
@@ -99,7 +102,7 @@ def fitted(
     from recenter_utils.training.encoders import quiet, tokenizer_and_model
     from recenter_utils.training.fitting import fit
 
-    tokenizer, model, found = fit(examples, settings, seed, progress)
+    tokenizer, model, found = fit(examples, settings | {"base": base}, seed, progress)
     partial = folders.partial(folder)
     with quiet():
         model.save_pretrained(partial)
@@ -122,16 +125,11 @@ def fitted(
 
 
 def _key(examples: pl.DataFrame, settings: dict[str, Any], seed: int) -> str:
-    base = Path(settings["base"])
     code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in _CODE)
     parts = [
         pairs.fingerprint(examples),
         settings,
         seed,
         hashlib.blake2b(code, digest_size=12).hexdigest(),
-        # A folder may hold another model tomorrow.
-        [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(base.glob("*"))]
-        if base.is_dir()
-        else [],
     ]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=12).hexdigest()

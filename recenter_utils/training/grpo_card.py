@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from recenter_utils import __version__
-from recenter_utils.errors import RecenterError
-from recenter_utils.training import curves
-from recenter_utils.training.card import RECORD, said_of_data
+from recenter_utils.training import card, curves
+
+#: What the card of a run must say.
+NEEDED = ("key", "title", "history")
 
 _SMOKE = (
     "**This is a smoke run.** A tiny model with random weights was shown made-up answers and then trained for some "
@@ -19,27 +19,17 @@ _SMOKE = (
 
 def read(folder: Path) -> dict[str, Any]:
     """Return what a run's folder says of it; raise where it says nothing readable."""
-    try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        record["key"], record["title"], record["history"]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RecenterError(f"{folder} holds no finished GRPO run ({problem}); delete it and run again.") from None
-    return record
+    return card.read(folder, "finished GRPO run", NEEDED)
 
 
-def stored_key(folder: Path) -> str | None:
-    """Return what the run in a folder was made from, as a hash; None where there is none."""
-    try:
-        return str(read(folder)["key"])
-    except RecenterError:
-        return None
+def stored(folder: Path) -> dict[str, Any] | None:
+    """Return what the folder says of its run; None where there is none."""
+    return None if card.stored_key(folder, NEEDED) is None else read(folder)
 
 
 def write(folder: Path, record: dict[str, Any]) -> None:
     """Write the card into a run's folder: card.json for programs, README.md for readers."""
-    text = json.dumps(record | {"package": __version__}, indent=1, sort_keys=True)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_readme(record), encoding="utf-8")
+    card.store(folder, record, _readme(record))
 
 
 def rows(record: dict[str, Any]) -> dict[str, str]:
@@ -50,7 +40,7 @@ def rows(record: dict[str, Any]) -> dict[str, str]:
     stops = ", ".join(f"{step:,}" for step in record["went_on_at"])
     long = sum(record["too_long"].values())
     return {
-        "base": record["title"] if record["smoke"] else settings["base"],
+        "base": record["title"] if record["smoke"] else f"{settings['base']}{_at(record)}",
         "trained": f"LoRA of rank {lora} on every linear layer" if lora else "all weights",
         "reward": f"1 for the reference label, {settings['format_reward']:g} for the final line; nothing if cut off",
         "optimiser": f"AdamW, constant learning rate {rate:g}, KL coefficient {settings['kl']:g}",
@@ -91,7 +81,9 @@ def _readme(record: dict[str, Any]) -> str:
         *([_SMOKE, ""] if record["smoke"] else []),
         f"Says whether a statement about whoever makes a request matters for the answer. {use}",
         "",
-        said_of_data(record["origin"], record["labels"]),
+        card.said_of_data(record["origin"], record["labels"]),
+        "",
+        "The data as they were when it was trained, and when it was asked:",
         "",
         "| part | pairs | requests | relevant |",
         "|---|---|---|---|",
@@ -111,6 +103,10 @@ def _readme(record: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _at(record: dict[str, Any]) -> str:
+    return f", commit {record['commit'][:12]}" if record["commit"] else ""
 
 
 def _number(value: float | None) -> str:

@@ -8,6 +8,7 @@ is used for one step.
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import platform
 import sys
@@ -39,7 +40,8 @@ from recenter_utils.training.rewards import label_of, reward
 WEIGHT_DECAY, GRADIENT_NORM = 0.01, 1.0
 
 #: Files without which a checkpoint was not written to its end; the last is written last.
-_WHOLE = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
+_STATE = "trainer_state.json"
+_WHOLE = ("optimizer.pt", "scheduler.pt", _STATE)
 
 
 class _Trainer(GRPOTrainer):
@@ -230,8 +232,21 @@ def fit(
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that was written to its end; None where there is none."""
-    found = [path for path in folder.glob("checkpoint-*") if all((path / name).is_file() for name in _WHOLE)]
+    found = [path for path in folder.glob("checkpoint-*") if _whole(path)]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether all files are there and none is empty, and the state can be read: a full disk cuts them short."""
+    files = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
+    weights = any(name.endswith(".safetensors") for name in files)
+    if not weights or not set(_WHOLE) <= set(files) or not all(files.values()):
+        return False
+    try:
+        state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+        return f"checkpoint-{state['global_step']}" == checkpoint.name
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def f1(references: Sequence[str], labels: Sequence[str | None]) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
@@ -38,11 +40,14 @@ def load(base: str, all_weights: bool) -> tuple[PreTrainedTokenizerBase, Any]:
     """
     device, _ = best_device()
     half = device == "cuda" and not all_weights
-    model: Any
+    dtype = torch.bfloat16 if half else torch.float32
     try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left", truncation_side="left")
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16 if half else torch.float32)
+        try:
+            tokenizer, model = _loaded(base, dtype, local=True)
+        except Exception:
+            if Path(base).is_dir():
+                raise
+            tokenizer, model = _loaded(base, dtype, local=False)
     except Exception as problem:
         line = " ".join(str(problem).split())[:200] or type(problem).__name__
         raise RecenterError(
@@ -56,6 +61,24 @@ def load(base: str, all_weights: bool) -> tuple[PreTrainedTokenizerBase, Any]:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, model.to(device)
+
+
+def _loaded(base: str, dtype: torch.dtype, local: bool) -> tuple[PreTrainedTokenizerBase, Any]:
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(
+            base, padding_side="left", truncation_side="left", local_files_only=local
+        )
+        return tokenizer, AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=local)
+
+
+def after_training(folder: Path, base: str, all_weights: bool) -> tuple[PreTrainedTokenizerBase, Any]:
+    """Return the tokenizer and model that training left in a folder: whole, or adapters on the base they began from."""
+    if all_weights:
+        return load(str(folder), all_weights)
+    tokenizer, model = load(base, all_weights)
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of transformers
+        return tokenizer, PeftModel.from_pretrained(model, folder)
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, model: Any) -> set[int]:

@@ -16,6 +16,9 @@ from recenter_utils.inference.tasks import RELEVANCE_JUDGMENT
 
 Label = Literal["yes", "no"]
 
+#: Raised by hand when the same answer earns something else; `final_line.VERSION` stands for how its line is read.
+VERSION = 1
+
 
 class Reward(NamedTuple):
     """The two parts of a reward; it is their sum."""

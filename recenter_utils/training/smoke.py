@@ -1,4 +1,4 @@
-"""A tiny model made on the spot, on which a GRPO run can be tried in a minute on a CPU. It is no model of anything.
+"""A tiny model made on the spot, on which a GRPO run can be tried on a CPU. It is no model of anything.
 
 Random weights never end an answer with the final line, and GRPO learns nothing from answers that all earn nothing.
 So the tiny model is first shown made-up answers, whose YES or NO is drawn at random, YES twice as often as NO: it then
@@ -26,6 +26,9 @@ from recenter_utils.training.reasoners import Messages, prompt_ids
 
 #: What `grpo.base` says to ask for it, and how tables call it: never like a model.
 BASE, NAME = "smoke", "smoke-model"
+
+#: Raised by hand when the tiny model is made or shown its first answers in another way.
+VERSION = 1
 
 #: The scale of a smoke run, whatever else study.yaml says, and its steps.
 STEPS = 20

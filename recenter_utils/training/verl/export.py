@@ -13,11 +13,17 @@ from typing import Any
 import polars as pl
 import yaml
 
+from recenter_utils.errors import RecenterError
 from recenter_utils.settings import Grpo
 from recenter_utils.training import examples as pairs
-from recenter_utils.training import grpo
+from recenter_utils.training.grpo_prompts import prompts, reference
 
-TEMPLATE = Path(__file__).with_name("verl.yaml")
+TEMPLATE = Path(__file__).with_name("grpo.yaml")
+
+CONFIGURATION, REWARD = "grpo.yaml", "reward.py"
+
+#: What an export writes.
+FILES = (*(f"{split}.parquet" for split in pairs.SPLITS), REWARD, CONFIGURATION)
 
 #: How verl calls the data, and picks a reward by.
 DATA_SOURCE = "recenter/relevance"
@@ -60,10 +66,10 @@ def rows(examples: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "data_source": pl.Series([DATA_SOURCE] * len(ordered), dtype=pl.String),
-            "prompt": pl.Series(grpo.prompts(ordered), dtype=pl.List(message)),
+            "prompt": pl.Series(prompts(ordered), dtype=pl.List(message)),
             "ability": pl.Series(["relevance"] * len(ordered), dtype=pl.String),
             "reward_model": pl.Series(
-                [{"style": "rule", "ground_truth": label} for label in grpo.reference(ordered)],
+                [{"style": "rule", "ground_truth": label} for label in reference(ordered)],
                 dtype=pl.Struct({"style": pl.String, "ground_truth": pl.String}),
             ),
             "extra_info": pl.Series(
@@ -78,7 +84,7 @@ def rows(examples: pl.DataFrame) -> pl.DataFrame:
 
 
 def config(rules: Grpo, seed: int = 2026) -> dict[str, Any]:
-    """Return verl's configuration with a study's settings: those of `verl.yaml` where it has the paper's."""
+    """Return verl's configuration with a study's settings: those of `grpo.yaml` where it has the paper's."""
     found: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     for name, key in KEYS.items():
         _put(found, key, getattr(rules, name))
@@ -88,19 +94,39 @@ def config(rules: Grpo, seed: int = 2026) -> dict[str, Any]:
 
 
 def export(examples: pl.DataFrame, rules: Grpo, seed: int, folder: Path) -> list[Path]:
-    """Write what verl needs into a folder, and return the files: a parquet a part, reward.py and grpo.yaml."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for split in pairs.SPLITS:
-        written.append(folder / f"{split}.parquet")
-        rows(examples.filter(split=split)).write_parquet(written[-1])
-    written.append(folder / "reward.py")
-    written[-1].write_text(_REWARD.format(format_reward=rules.format_reward), encoding="utf-8")
-    written.append(folder / "grpo.yaml")
-    head = "".join(line for line in TEMPLATE.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
-    body = yaml.safe_dump(config(rules, seed), sort_keys=False)
-    written[-1].write_text(head + body, encoding="utf-8")
-    return written
+    """Write what verl needs into a folder, and return the files: a parquet a part, reward.py and grpo.yaml.
+
+    An earlier export that stands there is replaced. Raises RecenterError where the folder holds anything else, or
+    cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if foreign := _foreign(folder):
+            raise RecenterError(
+                f"{folder} holds '{foreign}', which no export wrote: name a new or an empty folder, or that of an "
+                "earlier export."
+            )
+        # First, as it is what an export is known by.
+        (folder / REWARD).write_text(_REWARD.format(format_reward=rules.format_reward), encoding="utf-8")
+        for split in pairs.SPLITS:
+            rows(examples.filter(split=split)).write_parquet(folder / f"{split}.parquet")
+        head = "".join(line for line in TEMPLATE.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
+        body = yaml.safe_dump(config(rules, seed), sort_keys=False)
+        (folder / CONFIGURATION).write_text(head + body, encoding="utf-8")
+    except OSError as problem:
+        raise RecenterError(
+            f"Nothing can be exported to {folder} ({problem.strerror or problem}): name another folder."
+        ) from problem
+    return [folder / name for name in FILES]
+
+
+def _foreign(folder: Path) -> str:
+    """Return the name of something in a folder that is no export's; an empty string where there is nothing."""
+    found = sorted(path.name for path in folder.iterdir())
+    reward = folder / REWARD
+    if reward.is_file() and reward.read_text(encoding="utf-8", errors="replace").startswith(_REWARD.split("\n")[0]):
+        found = [name for name in found if name not in FILES]
+    return found[0] if found else ""
 
 
 def _put(found: dict[str, Any], key: str, value: Any) -> None:
@@ -108,5 +134,5 @@ def _put(found: dict[str, Any], key: str, value: Any) -> None:
     for name in path:
         found = found[name]
     if last not in found:
-        raise KeyError(key)  # a key of verl.yaml that `KEYS` no longer names
+        raise KeyError(key)  # a key of grpo.yaml that `KEYS` no longer names
     found[last] = math.ceil(value) if isinstance(found[last], int) else value  # verl counts whole epochs

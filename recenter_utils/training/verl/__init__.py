@@ -1,0 +1,1 @@
+"""What verl needs to train a reasoning model on a cluster."""
