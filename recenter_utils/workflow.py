@@ -56,7 +56,7 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
             "--rerun-triggers", "mtime", "params", "input", "--forcerun", *stale,
             "--", wanted[-1].seen_from_study(wanted[-1].stamp) if only else "all",
         ]  # fmt: skip
-        return _follow(command, runs / "snakemake.log", study.root)
+        return _follow(command, runs / "snakemake.log", study.root, jobs)
 
 
 def plan_of(study: Study, given: Sequence[str] = ()) -> list[Step]:
@@ -146,8 +146,10 @@ def _remember(path: Path, record: Mapping[str, Any]) -> None:
     notebooks.write(notebook, path)
 
 
-def _follow(command: list[str], log: Path, root: Path) -> bool:
+def _follow(command: list[str], log: Path, root: Path, jobs: int) -> bool:
     environment = os.environ | {"RECENTER_ROOT": str(root), "PYTHONUNBUFFERED": "1"}
+    # Two notebooks that train with a thread a core each keep waiting for each other: several times slower.
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
     environment.pop("PYTHONWARNINGS", None)
     pid = log.with_suffix(".pid")
     with (
