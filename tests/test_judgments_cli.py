@@ -125,10 +125,8 @@ def test_the_commands_say_what_they_did_and_what_is_now_out_of_date(demo_copy: P
     shown = recenter(demo_copy, "judgments", "demo").stdout
     assert "anna" in shown
     assert "Simulated, and no people: simulated-1" in shown
-    condition = recenter(demo_copy, "status", "demo").stdout
-    assert ["05-judgments", "out of date: answers changed"] in [
-        line.split(maxsplit=1) for line in condition.splitlines()
-    ]
+    conditions = [line.split(maxsplit=1) for line in recenter(demo_copy, "status", "demo").stdout.splitlines()]
+    assert ["05-judgments", "out of date: answers changed"] in conditions
     typo = recenter(demo_copy, "import-judgments", "demo", "atribute-quality", str(path))
     assert (typo.returncode, typo.stderr) == (
         1,
