@@ -9,12 +9,15 @@ from __future__ import annotations
 import polars as pl
 from pandera.errors import SchemaErrors
 
-from recenter_utils.codebook import attributes, judgments, relevance
+from recenter_utils.codebook import attributes, judgments, ledger, mentions, preferences, relevance, responses, rewards
 from recenter_utils.codebook.attributes import ROLES, TURNS, USER_FILTERS
 from recenter_utils.codebook.columns import Table
 from recenter_utils.errors import RecenterError, nearest
 
-TABLES: dict[str, Table] = {table.name: table for part in (attributes, judgments, relevance) for table in part.TABLES}
+#: In the order of the study.
+_PARTS = (attributes, judgments, relevance, responses, preferences, mentions, rewards, ledger)
+
+TABLES: dict[str, Table] = {table.name: table for part in _PARTS for table in part.TABLES}
 
 
 def table(name: str) -> Table:

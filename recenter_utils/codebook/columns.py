@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,12 @@ class Table:
     def empty(self) -> pl.DataFrame:
         """Return the table without rows, so that an empty result still has its columns."""
         return pl.DataFrame(schema=self.columns)
+
+    def frame(self, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """Return rows as the table: its columns in order, null where a row lacks one or holds NaN."""
+        columns = self.columns
+        found = pl.DataFrame([{name: row.get(name) for name in columns} for row in rows], schema=columns)
+        return found.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def column(dtype: Any, description: str, *, unit: str = "", nullable: bool = False, checks: Any = None) -> pa.Column:

@@ -11,6 +11,7 @@ from recenter_utils.settings.attributes import (
 )
 from recenter_utils.settings.encoder import Encoder
 from recenter_utils.settings.relevance import Calibration, Grpo, Pairing, Replacement, Selector
+from recenter_utils.settings.responses import Planning, Preferences, Responses, Reward
 from recenter_utils.settings.section import Origin, Section
 from recenter_utils.settings.study import Models, Settings, check, load
 
@@ -24,7 +25,11 @@ __all__ = [
     "Models",
     "Origin",
     "Pairing",
+    "Planning",
+    "Preferences",
     "Replacement",
+    "Responses",
+    "Reward",
     "Sampling",
     "Section",
     "Selector",

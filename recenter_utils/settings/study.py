@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.settings.attributes import Annotation, Extraction, Merging, Sampling, Source, UserRules, Verifier
 from recenter_utils.settings.relevance import Calibration, Grpo, Pairing, Replacement, Selector
+from recenter_utils.settings.responses import Planning, Preferences, Responses, Reward
 from recenter_utils.settings.section import Section
 
 
@@ -29,6 +30,13 @@ class Models(Section):
     relevance: tuple[str, ...] = Field(
         ("embedded-plain",), min_length=1, description="Models that judge which attributes matter for a request."
     )
+    generators: tuple[str, ...] = Field(
+        ("embedded-plain",), min_length=1, description="Models that write responses, generic and personalised."
+    )
+    preference: tuple[str, ...] = Field(
+        ("embedded-plain",), min_length=1, description="Models that judge which of two responses is better."
+    )
+    mentions: str = Field("embedded-plain", description="Detection of explicitly mentioned attributes.")
     embedding: str = Field("all-MiniLM-L6-v2", description="Sentence embeddings.")
 
 
@@ -54,6 +62,10 @@ class Settings(Section):
     grpo: Grpo = Grpo()
     calibration: Calibration = Calibration()
     replacement: Replacement = Replacement()
+    responses: Responses = Responses()
+    preferences: Preferences = Preferences()
+    reward: Reward = Reward()
+    planning: Planning = Planning()
     max_cost: float | None = Field(
         None, ge=0, description="US dollars a notebook may spend on a model before it stops."
     )

@@ -29,6 +29,17 @@ class Dials(BaseModel):
     nearness: float = Field(
         0.5, ge=0, le=1, description="How far nearness of topic alone makes an attribute seem relevant."
     )
+    mentions: float = Field(0.2, ge=0, le=1, description="As a generator: share of attributes it names outright.")
+    adapts: float = Field(
+        0.6, ge=0, le=1, description="As a generator: share of attributes that change what it advises."
+    )
+    generosity: float = Field(
+        0.0, ge=-2, le=2, description="As a judge: points it adds to a personalised response as such."
+    )
+    mention_weight: float = Field(
+        0.0, ge=-4, le=4, description="As a judge: points that naming an attribute outright is worth to it."
+    )
+    position: float = Field(0.0, ge=-2, le=2, description="As a judge: points it adds to the response shown first.")
 
     @classmethod
     def of(cls, options: Mapping[str, Any], model: str) -> Dials:

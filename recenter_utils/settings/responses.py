@@ -1,0 +1,73 @@
+"""The parts of a study file that stage 3 goes by: responses, preferences, reward models, planning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from recenter_utils.settings.encoder import Encoder
+from recenter_utils.settings.section import Section
+
+
+class Responses(Section):
+    """Which responses are written, and which of them are compared (§6.1)."""
+
+    selector: str = Field(
+        "majority",
+        min_length=1,
+        description="Who says which attributes a response is given: `majority` of the annotators (in a study without "
+        "any: its benchmark), or a rater of stage 2 by name, such as a model or a retrieval method.",
+    )
+    sample: int = Field(
+        80,
+        ge=1,
+        description="Pages to judge, over all generators: each answers the same requests of the same users, so that "
+        "generators are compared on equal terms. All there are where these are fewer.",
+    )
+    temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature of generators.")
+    max_tokens: int = Field(2048, ge=16, description="Longest response.")
+
+
+class Preferences(Section):
+    """How responses are compared (§6.1)."""
+
+    both_orders: float = Field(
+        0.25, ge=0, le=1, description="Share of comparisons that each model judges in both orders, for position bias."
+    )
+
+
+class Reward(Encoder):
+    """How reward models are trained (§6.3)."""
+
+    bases: tuple[str, ...] = Field(
+        ("all-MiniLM-L6-v2",),
+        min_length=1,
+        description="Backbones: hub names, folders as seen from the study's, or the embedded encoder. The paper's: "
+        "answerdotai/ModernBERT-base, Qwen/Qwen2.5-1.5B, meta-llama/Llama-3.2-1B.",
+    )
+    tune: Literal["all", "head"] = Field(
+        "all", description="What is trained: all weights, or a linear head on the frozen backbone (seconds on a CPU)."
+    )
+    max_tokens: int = Field(1024, ge=16, description="Longest input; the response is cut, never the attribute.")
+    folds: int = Field(5, ge=2, description="Parts that requests are divided into: each is predicted by the others.")
+    ratings: tuple[Annotated[int, Field(ge=10)], ...] = Field(
+        (50, 100, 200, 400, 800), min_length=1, description="Numbers of ratings on the learning curve."
+    )
+    repeats: int = Field(5, ge=1, description="Draws of ratings for each number.")
+
+
+class Planning(Section):
+    """Which designs are tried out for a next study."""
+
+    gaps: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
+        (0.1, 0.2, 0.3, 0.5), min_length=1, description="Gaps to see, in points of the five-point scale."
+    )
+    pages: tuple[Annotated[int, Field(ge=5)], ...] = Field(
+        (20, 40, 80, 160, 320), min_length=1, description="Numbers of pages: requests with a user."
+    )
+    annotators: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 3, 5, 10), min_length=1, description="Numbers of annotators."
+    )
+    power: float = Field(0.8, gt=0, lt=1, description="How often a gap should be seen.")
+    repeats: int = Field(400, ge=50, description="Simulated studies for each design.")
