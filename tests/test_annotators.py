@@ -54,7 +54,7 @@ def test_planted_reliabilities_lie_within_their_intervals(items: pl.DataFrame) -
     for seed in range(6):
         answers = wide(simulate(items, seed))
         fit = reliability.dawid_skene(answers, LABELS)
-        users = annotators.users_of(answers, items)
+        users = annotators.clusters_of(answers, items, "user_id")
         found = reliability.reliabilities(answers, fit, clusters=users, draws=200, seed=seed)
         for row in found.itertuples():
             inside.append(row.low <= planted(items, row.rater) <= row.high)
@@ -96,7 +96,7 @@ def test_dawid_skene_is_nearer_to_the_truth_than_the_majority(items: pl.DataFram
 def test_the_planted_outlier_stands_apart_and_nobody_else(items: pl.DataFrame) -> None:
     for seed in range(25):
         answers = wide(simulate(items, seed))
-        users = annotators.users_of(answers, items)
+        users = annotators.clusters_of(answers, items, "user_id")
         pairs = agreement.pairwise(answers, LABELS, clusters=users, draws=300, seed=seed)
         apart = standing_apart(answers, pairs, draws=300, seed=seed)
         assert set(apart) == {"simulated-5"}, (seed, apart)
@@ -227,7 +227,7 @@ def test_of_three_the_bad_one_alone_stands_apart(items: pl.DataFrame) -> None:
     chosen = Annotators(annotators={f"simulated-{name}": one for name, one in three.items()})
     for seed in range(25):
         answers = wide(simulate(items, seed, chosen))
-        users = annotators.users_of(answers, items)
+        users = annotators.clusters_of(answers, items, "user_id")
         pairs = agreement.pairwise(answers, LABELS, clusters=users, draws=300, seed=seed)
         apart = standing_apart(answers, pairs, draws=300, seed=seed)
         assert set(apart) == {"simulated-5"}, (seed, apart)
@@ -253,7 +253,7 @@ def test_who_is_excluded_changes_no_number_of_those_who_count(items: pl.DataFram
     assert_frame_equal(found.filter(~pl.col("excluded")), summary(kept, NO_CHECKS, items, draws=50))
     # The mean over raters of their means over pairs is the mean over pairs, where each is in equally many.
     answered = wide(kept)
-    together = agreement.overall(answered, LABELS, clusters=annotators.users_of(answered, items), draws=0)
+    together = agreement.overall(answered, LABELS, clusters=annotators.clusters_of(answered, items, "user_id"), draws=0)
     assert found.filter(~pl.col("excluded"))["mean_kappa"].mean() == pytest.approx(together["value"][0])
     beside = summary(answers.filter(pl.col("rater") != "simulated-4"), NO_CHECKS, items, ("simulated-5",), draws=50)
     assert_frame_equal(found.filter(rater="simulated-5"), beside.filter(rater="simulated-5"))
@@ -292,7 +292,7 @@ def said(answers: pl.DataFrame, excluded: tuple[str, ...] = (), checks: pl.DataF
     items = pl.DataFrame({"item_id": [f"i{n:02}" for n in range(30)], "user_id": [f"u{n % 5}" for n in range(30)]})
     counted = annotators.included(answers, excluded)
     kept = wide(counted)
-    together = agreement.overall(kept, LABELS, clusters=annotators.users_of(kept, items), draws=50)
+    together = agreement.overall(kept, LABELS, clusters=annotators.clusters_of(kept, items, "user_id"), draws=50)
     work = judgments.progress(counted, items.with_columns(group=pl.lit("all")), 2)
     return sentence(summary(answers, checks, items, excluded, draws=5), kept, together, work, "own")
 

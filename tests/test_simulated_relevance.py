@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import ArrayLike
 from polars.testing import assert_frame_equal
 
 from recenter_utils.annotation import annotators, judgments, simulated_relevance, simulation
 from recenter_utils.annotation.outliers import standing_apart
-from recenter_utils.annotation.simulated_relevance import chances, expected_kappa, expected_rate
+from recenter_utils.annotation.simulated_relevance import chances
 from recenter_utils.annotation.simulation import Relevance
 from recenter_utils.errors import RecenterError
 from recenter_utils.scales import RELEVANCE
@@ -57,6 +58,22 @@ def answered(seed: int) -> pl.DataFrame:
     return simulated_relevance.simulate(demo_pairs(), DEMO, seed)
 
 
+def expected_rate(strengths: ArrayLike, rule: Relevance) -> float:
+    """Return the share of yes that is expected of an annotator on items of these strengths, at least one."""
+    return float(chances(strengths, rule).mean())
+
+
+def expected_kappa(strengths: ArrayLike, one: Relevance, other: Relevance) -> float:
+    """Return Cohen's kappa of the table of answers that is expected of two annotators on these items.
+
+    NaN where both say one and the same to everything.
+    """
+    first, second = chances(strengths, one), chances(strengths, other)
+    same = float((first * second + (1 - first) * (1 - second)).mean())
+    by_chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
+    return (same - by_chance) / (1 - by_chance) if by_chance < 1 else float("nan")
+
+
 def test_planted_yes_rates_lie_within_their_intervals() -> None:
     inside, off = [], []
     prompts = demo_pairs().select("item_id", "prompt_id")
@@ -73,10 +90,10 @@ def test_planted_yes_rates_lie_within_their_intervals() -> None:
 
 def test_planted_agreement_lies_within_its_intervals() -> None:
     inside, off = [], []
-    prompts = demo_pairs().select("item_id", user_id="prompt_id")
+    prompts = demo_pairs().select("item_id", "prompt_id")
     for seed in range(30):
         wide = annotators.wide(answered(seed))
-        clusters = annotators.users_of(wide, prompts)
+        clusters = annotators.clusters_of(wide, prompts, "prompt_id")
         for row in agreement.pairwise(wide, RELEVANCE.labels, clusters=clusters, draws=500, seed=seed).itertuples():
             pair = row.rater_a, row.rater_b
             planted = expected_kappa(strengths(*pair), RULES[row.rater_a], RULES[row.rater_b])
@@ -88,12 +105,12 @@ def test_planted_agreement_lies_within_its_intervals() -> None:
 
 
 def test_the_pilot_shows_the_planted_outlier_and_nobody_else() -> None:
-    prompts = demo_pairs().select("item_id", user_id="prompt_id")
+    prompts = demo_pairs().select("item_id", "prompt_id")
     pilot = demo_pairs().filter(pl.col("page") < DEMO.pilot_pages)["item_id"]
     for seed in range(30):
         wide = annotators.wide(answered(seed).filter(pl.col("item_id").is_in(pilot.implode())))
         kappas = agreement.pairwise(
-            wide, RELEVANCE.labels, clusters=annotators.users_of(wide, prompts), draws=300, seed=seed
+            wide, RELEVANCE.labels, clusters=annotators.clusters_of(wide, prompts, "prompt_id"), draws=300, seed=seed
         )
         apart = standing_apart(wide, kappas, scale=RELEVANCE, draws=300, seed=seed)
         assert set(apart) == {"simulated-5"}, (seed, apart)

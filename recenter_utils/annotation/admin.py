@@ -103,7 +103,7 @@ def _agreement(
 
     wide = annotators.wide(counted)
     measurement = "nominal" if scale.task == "relevance" else "ordinal"
-    clusters = annotators.users_of(wide, counted.select("item_id", user_id="page_id").unique())
+    clusters = annotators.clusters_of(wide, counted, "page_id")
     pairs = agreement.pairwise(wide, scale.labels, clusters=clusters, draws=_DRAWS)
     apart: dict[str, str] = {}
     if scale.task != "preference":  # graded answers differ by degrees, of which the rule knows nothing

@@ -49,10 +49,10 @@ def wide(judgments: pl.DataFrame) -> pd.DataFrame:
     return pivot.to_pandas().set_index("item_id").astype(object).rename_axis(columns=None)
 
 
-def users_of(answers: pd.DataFrame, items: pl.DataFrame) -> NDArray:
-    """Return the user of each row of `wide` answers, the cluster of its interval. items: item_id, user_id."""
-    users = dict(items.select("item_id", "user_id").iter_rows())
-    return pd.Series([users[item] for item in answers.index], dtype=object).to_numpy()
+def clusters_of(answers: pd.DataFrame, items: pl.DataFrame, by: str) -> NDArray:
+    """Return the cluster that each row of `wide` answers is resampled with. items: item_id and the column `by`."""
+    clusters = dict(items.select("item_id", by).iter_rows())
+    return pd.Series([clusters[item] for item in answers.index], dtype=object).to_numpy()
 
 
 def included(judgments: pl.DataFrame, excluded: tuple[str, ...]) -> pl.DataFrame:
@@ -143,7 +143,7 @@ def _measured(
 ) -> dict[str, dict[str, Any]]:
     """Return the numbers of each rater among these, and why they stand apart."""
     answers = answers.dropna(how="all")
-    clusters = users_of(answers, items)
+    clusters = clusters_of(answers, items, "user_id")
     pairs = agreement.pairwise(answers, LABELS, clusters=clusters, draws=2000, seed=seed)
     fit = reliability.dawid_skene(answers, LABELS)
     reliable = reliability.reliabilities(answers, fit, clusters=clusters, draws=draws, seed=seed)

@@ -73,7 +73,7 @@ def _task(study: Study, task: Task) -> Iterator[str]:
     if people_answered:  # simulated annotators only stand in
         counted = counted.filter(rater_kind="human")
     everybody, wide = annotators.wide(found.judgments), annotators.wide(counted)
-    clusters = annotators.users_of(wide, items.select("item_id", user_id="page_id"))  # users, or requests
+    clusters = annotators.clusters_of(wide, items, "page_id")  # users, or requests
     kinds = dict(found.judgments.select("rater", "rater_kind").unique().iter_rows())
     answers = everybody.notna().sum(axis=1)
     yield (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recenter_utils.annotation.pages import Conversation, Evidence, Item, Page, Turn
+from recenter_utils.lots import drawn, place
 from recenter_utils.settings import Annotation
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def sample_users(users: pl.DataFrame, rules: Annotation, seed: int) -> list[str]
     wanted = {"real": rules.real_users, "synthetic": rules.synthetic_users}
     chosen: list[str] = []
     for (_, kind), part in users.group_by("source", "kind"):
-        chosen += _drawn(part["user_id"].unique(), seed)[: wanted[str(kind)]]
-    return _drawn(chosen, seed)
+        chosen += drawn(part["user_id"].unique(), wanted[str(kind)], seed)
+    return drawn(chosen, None, seed)
 
 
 def quality_pages(
@@ -75,7 +75,7 @@ def quality_pages(
     pages = []
     for user in shown:
         items = [_item(row, extracted, chats[user]) for row in own[user]] + extra.get(user, [])
-        order = {name: place for place, name in enumerate(_drawn([item.item_id for item in items], seed))}
+        order = {name: place for place, name in enumerate(drawn((item.item_id for item in items), None, seed))}
         pages.append(
             Page(
                 page_id=user,
@@ -127,13 +127,13 @@ def _checks(
 ) -> dict[str, list[Item]]:
     """Return check items by user, spread evenly. A page tells them from others by nothing but what they say."""
     donors = {row["attribute_id"]: row for rows in own.values() for row in rows}
-    order = _drawn(donors, seed)
+    order = drawn(donors, None, seed)
     said = {user: _words(turn["content"] for chat in chats[user] for turn in chat["turns"]) for user in own}
     found: dict[str, list[Item]] = {user: [] for user in own}
     used: set[str] = set()
     spent: set[str] = set()  # users for whom no attribute is left
     while sum(map(len, found.values())) < count and len(spent) < len(own):
-        for user in _drawn(own, seed):
+        for user in drawn(own, None, seed):
             if user in spent or sum(map(len, found.values())) == count:
                 continue
             theirs = said[user] | _words(row["attribute"] for row in own[user])
@@ -154,7 +154,7 @@ def _checks(
                     item_id=item,
                     attribute=donors[donor]["attribute"],
                     reason=extracted.get(donor, {}).get("reason", ""),
-                    evidence=tuple(spoken[_lot(seed, item) % len(spoken) :][:1]) if spoken else (),
+                    evidence=tuple(spoken[place(seed, item) % len(spoken) :][:1]) if spoken else (),
                     expected=CHECK_LABELS,
                 )
             )
@@ -177,12 +177,3 @@ def _by_user(rows: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     for row in rows.to_dicts():
         found.setdefault(row["user_id"], []).append(row)
     return found
-
-
-def _drawn(names: Iterable[str], seed: int) -> list[str]:
-    """Return names in an order that is random, and the same whatever order they come in."""
-    return sorted(names, key=lambda name: (_lot(seed, name), name))
-
-
-def _lot(seed: int, name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest(), "little")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import polars as pl
 from recenter_utils.annotation.pages import Evidence, Item, Page
 from recenter_utils.annotation.quality_pages import quality_pages
 from recenter_utils.attributes import refinement
+from recenter_utils.lots import lot
 
 if TYPE_CHECKING:
     from recenter_utils.study import Study
@@ -53,8 +53,4 @@ def _page(page: Page, revised: Sequence[Mapping[str, Any]], seed: int) -> Page:
         )
         for row in revised
     ]
-    return page.model_copy(update={"items": tuple(sorted(first + after, key=lambda item: _lot(seed, item.item_id)))})
-
-
-def _lot(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest()
+    return page.model_copy(update={"items": tuple(sorted(first + after, key=lambda item: lot(seed, item.item_id)))})

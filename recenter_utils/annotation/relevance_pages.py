@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from recenter_utils import lots
 from recenter_utils.annotation.pages import Item, Page
 from recenter_utils.annotation.quality_pages import CHECK_PREFIX
 from recenter_utils.errors import RecenterError
@@ -68,7 +68,7 @@ def study_pages(study: Study, checks: int = 0) -> list[Page]:
 def _checks(sizes: dict[str, int], seed: int, count: int) -> dict[str, list[tuple[int, Item]]]:
     """Return check items by page, each with its place among the page's items; spread evenly over the pages."""
     slots = [(turn, name) for name, size in sizes.items() for turn in range(max(1, size // _APART))]
-    order = sorted(slots, key=lambda slot: (slot[0], _lot(seed, slot[1], str(slot[0]))))[:count]
+    order = sorted(slots, key=lambda slot: (slot[0], lots.place(seed, slot[1], str(slot[0]))))[:count]
     found: dict[str, list[tuple[int, Item]]] = {}
     for number, (turn, name) in enumerate(order):
         label = RELEVANCE.labels[number % len(RELEVANCE.labels)]
@@ -77,11 +77,6 @@ def _checks(sizes: dict[str, int], seed: int, count: int) -> dict[str, list[tupl
             attribute=f"(No attribute: to show that you read every line, answer {RELEVANCE.words[label]}.)",
             expected=(label,),
         )
-        place = _lot(seed, "place", name, str(turn)) % (sizes[name] + 1)
+        place = lots.place(seed, "place", name, str(turn)) % (sizes[name] + 1)
         found.setdefault(name, []).append((place, item))
     return found
-
-
-def _lot(seed: int, *names: str) -> int:
-    text = "\0".join((str(seed), *names))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

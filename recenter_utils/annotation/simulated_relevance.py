@@ -73,22 +73,6 @@ def chances(strengths: ArrayLike, rule: Relevance) -> NDArray[np.float64]:
     return np.array([_NORMAL.cdf(place) for place in places.ravel()]).reshape(places.shape)
 
 
-def expected_rate(strengths: ArrayLike, rule: Relevance) -> float:
-    """Return the share of yes that is expected of an annotator on items of these strengths, at least one."""
-    return float(chances(strengths, rule).mean())
-
-
-def expected_kappa(strengths: ArrayLike, one: Relevance, other: Relevance) -> float:
-    """Return Cohen's kappa of the table of answers that is expected of two annotators on these items.
-
-    NaN where both say one and the same to everything.
-    """
-    first, second = chances(strengths, one), chances(strengths, other)
-    same = float((first * second + (1 - first) * (1 - second)).mean())
-    by_chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
-    return (same - by_chance) / (1 - by_chance) if by_chance < 1 else float("nan")
-
-
 def _said(one: Annotator, strength: int, place: float) -> str | None:
     if one.relevance is None:
         return None

@@ -6,7 +6,6 @@ label) is what the analyses must find again.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from recenter_utils.errors import RecenterError
+from recenter_utils.lots import uniform
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -150,7 +150,7 @@ def work(
         for item, page, true in known.sort("page", "item_id").iter_rows():
             if one.part == "pilot" and page >= who.pilot_pages:
                 continue
-            drawn, flag, pace = (_uniform(seed, name, item, what) for what in ("answer", "flag", "pace"))
+            drawn, flag, pace = (uniform(seed, name, item, what) for what in ("answer", "flag", "pace"))
             label = answer(one, true, drawn)
             if label is None:
                 continue
@@ -168,9 +168,3 @@ def _drawn(shares: dict[str, float], place: float) -> str:
         if place < reached:
             return label
     return max(shares, key=shares.__getitem__)  # rounding left the last label short of 1
-
-
-def _uniform(seed: int, *names: str) -> float:
-    """Return a number between 0 and 1, both left out, that follows from the names alone."""
-    digest = hashlib.blake2b("\0".join([str(seed), *names]).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") + 0.5) / 2**64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from recenter_utils.errors import RecenterError
+from recenter_utils.lots import lot
 from recenter_utils.stats.resampling import interval, multinomial_counts
 
 #: Two cosine distances that differ by less are a tie: they are known to about 1e-7.
@@ -103,7 +103,11 @@ def generalist_scores(
     # The attributes with the lowest hashes are a random subsample that needs no generator, and so no order.
     drawn = (
         attributes.select("user_id", "attribute_id", row=pl.int_range(pl.len()))
-        .with_columns(lot=pl.Series([_lot(seed, user, attribute) for user, attribute in ids], dtype=pl.UInt64))
+        .with_columns(
+            lot=pl.Series(
+                [int.from_bytes(lot(seed, user, attribute), "big") for user, attribute in ids], dtype=pl.UInt64
+            )
+        )
         .sort("user_id", "lot", "attribute_id")
         .filter(pl.int_range(pl.len()).over("user_id") < max(size, 2))
     )
@@ -277,8 +281,3 @@ def _same_length(rows: int, vectors: ArrayLike) -> None:
 def _unit(vectors: NDArray) -> NDArray:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(length > 0, length, 1)
-
-
-def _lot(seed: int, user: str, attribute: str) -> int:
-    text = f"{seed}\0{user}\0{attribute}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

@@ -50,9 +50,7 @@ def shares(
         if len(part := known.filter(mask))
         for row in _rows(part, said.filter(mask), names, draws, seed)
     ]
-    return pl.DataFrame(rows, schema=table("failure_shares").columns).with_columns(
-        pl.col("value", "low", "high", "corrected", "corrected_low", "corrected_high").fill_nan(None)
-    )
+    return table("failure_shares").frame(rows)
 
 
 def _sorted(failures: pl.DataFrame, checked: pl.DataFrame | None) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:

@@ -39,14 +39,7 @@ def by_group(merged: pl.DataFrame, vectors: NDArray, pool: pl.DataFrame, seed: i
     for name, kind, mask in groups:
         found = diversity.inter_user(merged["user_id"].filter(pl.Series(mask)), vectors[mask], seed=seed)
         rows.append({"group": name, "kind": kind, **found._asdict(), "note": found.note or None})
-    columns = table("diversity").columns
-    if not rows:
-        return table("diversity").empty()
-    return (
-        pl.DataFrame(rows, schema_overrides=columns)
-        .select(columns.names())
-        .with_columns(pl.col("inter_user", "low", "high").fill_nan(None))
-    )
+    return table("diversity").frame(rows)
 
 
 def sentence(groups: pl.DataFrame) -> str:

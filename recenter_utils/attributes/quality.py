@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from recenter_utils.annotation.annotators import included
-from recenter_utils.report import with_interval
+from recenter_utils.report import interval_of, with_interval
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.stats.resampling import Interval, cluster_bootstrap
 from recenter_utils.tables import table
@@ -126,8 +126,7 @@ def sentence(shares: pl.DataFrame, difference: Interval, who: str) -> str:
         return "Attribute quality is undefined here: no annotator who counts has judged an attribute."
     parts = []
     for row in shares.filter(pl.col("group").str.starts_with("all "), label=PROBLEM).iter_rows(named=True):
-        value, low, high = (NAN if row[name] is None else row[name] for name in ("value", "low", "high"))
-        rate = with_interval(Interval(value, low, high, row["reason"] or ""), "{:.1%}")
+        rate = with_interval(interval_of(row), "{:.1%}")
         parts.append(f"{rate} of judgments on {row['kind']} sources")
     said = f"{who[0].upper()}{who[1:]} did not accept the attribute in {' and '.join(parts)}"
     if difference.value != difference.value:

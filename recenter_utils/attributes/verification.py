@@ -23,7 +23,6 @@ from recenter_utils.inference.tasks import ATTRIBUTE_VERIFICATION, ATTRIBUTE_VER
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.settings import Verifier
 from recenter_utils.stats import classification
-from recenter_utils.stats.resampling import Interval
 from recenter_utils.tables import table
 from recenter_utils.training import examples as pairs
 from recenter_utils.training.classifier import Classifier
@@ -123,8 +122,7 @@ def measure(judgments: pl.DataFrame, parts: pl.DataFrame, seed: int) -> pl.DataF
     answered = judgments.with_columns(flagged=pl.col("label") != "accepted").join(test, on="item_id")
     for (name, kind), part in answered.group_by("rater", "rater_kind", maintain_order=True):
         rows += _measured(str(name), str(kind), part, seed)
-    columns = table("verifier_scores").columns
-    return pl.DataFrame(rows, schema=columns).with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return table("verifier_scores").frame(rows)
 
 
 def _measured(name: str, kind: str | None, part: pl.DataFrame, seed: int) -> list[dict[str, Any]]:
@@ -192,7 +190,7 @@ def sentence(judgments: pl.DataFrame, parts: pl.DataFrame, scores: pl.DataFrame,
     prompted = f1.filter(rater_kind="llm").sort("value", "verifier", descending=[True, False]).head(1)
     trained = f1.filter(rater_kind="trained")
     named = [
-        f"{row['verifier']} reaches an F1 of {report.with_interval(_interval(row), '{:.2f}')}"
+        f"{row['verifier']} reaches an F1 of {report.with_interval(report.interval_of(row), '{:.2f}')}"
         for part in (trained, prompted)
         for row in part.to_dicts()
     ]
@@ -214,8 +212,3 @@ def _aligned(judgments: pl.DataFrame, test: pl.DataFrame, name: str) -> np.ndarr
     said = judgments.filter(rater=name).select("item_id", flagged=pl.col("label") != "accepted")
     joined = test.select("item_id").join(said, on="item_id", how="left", maintain_order="left")
     return joined["flagged"].cast(pl.Float64).to_numpy()
-
-
-def _interval(row: dict[str, Any]) -> Interval:
-    value, low, high = (float("nan") if row[name] is None else row[name] for name in ("value", "low", "high"))
-    return Interval(value, low, high, row["reason"] or "")

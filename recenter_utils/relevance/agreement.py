@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -16,6 +17,7 @@ from recenter_utils.stats.blocks import Block, block_means, block_means_of, bloc
 from recenter_utils.tables import table
 
 LABELS = RELEVANCE.labels
+_PEOPLE = re.compile(r"\bpeople\b")
 
 #: The groups of raters in tables; pages say `simulated annotators` where people are simulated (`people_word`).
 GROUPS = ("people", "models")
@@ -49,7 +51,7 @@ def answers(judgments: pl.DataFrame, excluded: tuple[str, ...] = ()) -> pd.DataF
 
 def requests(wide: pd.DataFrame, pairs: pl.DataFrame) -> NDArray:
     """Return the request of each row of `answers`: the cluster of its interval. pairs: the table."""
-    return annotators.users_of(wide, pairs.select(item_id="pair_id", user_id="prompt_id"))
+    return annotators.clusters_of(wide, pairs.rename({"pair_id": "item_id"}), "prompt_id")
 
 
 def matrix(
@@ -128,7 +130,7 @@ def in_words(found: pl.DataFrame, kinds: Iterable[str]) -> pl.DataFrame:
     """Return a table as a page shows it, with the study's word for people in `block` and `reason`."""
     word = people_word(kinds)
     shown = [name for name in ("block", "reason") if name in found.columns]
-    return found.with_columns(pl.col(shown).str.replace_all(r"\bpeople\b", word))
+    return found.with_columns(pl.col(shown).str.replace_all(_PEOPLE.pattern, word))
 
 
 def for_page(found: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
@@ -171,7 +173,7 @@ def sentence(found: pl.DataFrame, judgments: pl.DataFrame, pairs: pl.DataFrame, 
     ]
     gap = report.with_interval(report.interval_of(rows[difference_name(*DIFFERENCES[0])]), "{:+.2f}")
     said = f"{where} {', '.join(parts)}; {word} among themselves less {word} with models: {gap}."
-    return said.replace("no two people", f"no two {word}").replace("pair of people", f"pair of {word}")
+    return _PEOPLE.sub(word, said)
 
 
 def _counted(number: int, word: str) -> str:
@@ -180,6 +182,4 @@ def _counted(number: int, word: str) -> str:
 
 
 def _stored(found: pd.DataFrame, name: str) -> pl.DataFrame:
-    columns = table(name).columns
-    frame = pl.from_pandas(found, schema_overrides={column: columns[column] for column in found.columns})
-    return frame.select(list(columns)).cast(columns).with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return table(name).frame(pl.from_pandas(found).to_dicts())

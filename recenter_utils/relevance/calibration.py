@@ -119,8 +119,7 @@ def calibrate(pool: pl.DataFrame, found: list[Answers], rules: Calibration, seed
             taken = values.get((kind, n), [])
             reason = _reason(judge, kind, n, len(taken), alike.get(n, 0), len(draws), len(prompts))
             rows.append(_row(judge, kind, n, taken, reason))
-    columns = table("calibration").columns
-    return pl.DataFrame(rows, schema=columns).with_columns(pl.col("f1", "low", "high").fill_nan(None))
+    return table("calibration").frame(rows)
 
 
 def _draws(request: NDArray[np.int64], requests: int, repeats: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:

@@ -79,7 +79,6 @@ def left_out(judgments: pl.DataFrame, found: pl.DataFrame, seed: int, excluded: 
 
     judgments: the table `relevance_judgments`. found: see `selection.selections`; baselines are not looked at.
     """
-    columns = table("left_out_scores").columns
     rows: list[dict[Any, Any]] = []
     for items in ITEMS:
         given = found.filter(pl.col("items") == items, pl.col("rater_kind").is_not_null())
@@ -93,7 +92,7 @@ def left_out(judgments: pl.DataFrame, found: pl.DataFrame, seed: int, excluded: 
             answers, silent = _for_each(part["selected"], held), ~part["answered"].to_numpy()
             measured += _rows(held, str(name), str(kind), answers, silent, seed)
         rows += [row | {"items": items} for row in measured]
-    return pl.DataFrame(rows, schema=columns).with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return table("left_out_scores").frame(rows)
 
 
 def _for_each(selected: pl.Series, held: Others) -> Array:

@@ -1,28 +1,11 @@
-"""Random draws that depend on a seed and on names alone: not on the order of rows, nor on who else is there."""
+"""Which requests are drawn, and in which order their attributes stand."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-
 import polars as pl
 
+from recenter_utils.lots import drawn, lot
 from recenter_utils.tables import table
-
-
-def lot(seed: int, *names: str) -> bytes:
-    """Return a number drawn for these names, as bytes to sort by."""
-    text = "\0".join((str(seed), *names))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def drawn(names: Iterable[str], number: int, seed: int, *purpose: str) -> list[str]:
-    """Return `number` of the names, or all where there are fewer, in a random order.
-
-    A further name takes the place of at most one that was drawn before. purpose: what is drawn, so that two draws
-    among the same names differ.
-    """
-    return sorted(names, key=lambda name: (lot(seed, *purpose, name), name))[:number]
 
 
 def sampled(prompts: pl.DataFrame, number: int, seed: int) -> pl.DataFrame:

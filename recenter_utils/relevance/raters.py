@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 import polars as pl
 
-from recenter_utils.annotation import annotators, outliers
+from recenter_utils.annotation import annotators
+from recenter_utils.annotation.roster import roster
 from recenter_utils.relevance.consensus import consensus
 from recenter_utils.report import with_interval
-from recenter_utils.scales import PEOPLE, RATER_KINDS, RELEVANCE
+from recenter_utils.scales import PEOPLE, RELEVANCE
 from recenter_utils.stats import agreement
 from recenter_utils.stats.resampling import Interval, cluster_bootstrap
 from recenter_utils.tables import table
@@ -20,7 +20,6 @@ LABELS = RELEVANCE.labels
 
 _NOBODY = "there is no usable answer"
 _LACKING = pl.col("n_unparsed") + pl.col("n_errors")
-_DRAWS = 2000  # resamples of the kappas by which somebody stands apart, as in stage 1
 
 
 def summary(
@@ -46,46 +45,18 @@ def summary(
         draws: Resamples of the yes-rates' intervals.
         seed: Where they start.
     """
-    prompts = pairs.select(item_id="pair_id", user_id="prompt_id")
-    counted = judgments.join(prompts, on="item_id", maintain_order="left").rename({"user_id": "prompt_id"})
-    passed = dict(checks.group_by("rater").agg(pl.col("passed").sum(), n=pl.len()).rows_by_key("rater", unique=True))
-    answers = annotators.wide(judgments.filter(pl.col("rater_kind").is_in(PEOPLE)))
+    requests = pairs.select(item_id="pair_id", prompt_id="prompt_id")
 
-    def measure(part: pd.DataFrame) -> dict[str, dict[str, Any]]:
-        return _measured(part, prompts, passed, seed)
-
-    numbers = annotators.measured(answers, passed, excluded, measure)
-    unparsed = _failed(failures.filter(error="unparsed"))
-    errors = _failed(failures.filter(pl.col("error") != "unparsed"))
-    parts = {str(name): part for (name,), part in counted.group_by("rater", maintain_order=True)}
-    kinds = dict(judgments.select("rater", "rater_kind").unique().iter_rows())
-    kinds |= {name: "llm" for name in failures["rater"] if name not in kinds}
-    kinds |= {name: "human" for name in passed if name not in kinds}  # simulated annotators answer no check items
-    rows = []
-    for name, kind in kinds.items():
-        own = parts.get(name, counted.clear())
+    def describe(own: pl.DataFrame) -> dict[str, Any]:
         rate = _rate(own, draws, seed)
-        rows.append(
-            {
-                "rater": name,
-                "rater_kind": kind,
-                "n_pairs": len(pairs),
-                "n_answered": len(own),
-                "n_yes": int((own["label"] == "yes").sum()),
-                "yes_rate": rate.value,
-                "low": rate.low,
-                "high": rate.high,
-                "n_unparsed": unparsed.get(name, 0),
-                "n_errors": errors.get(name, 0),
-                "excluded": name in excluded,
-                "reason": rate.reason or None,
-                **numbers.get(name, {}),
-            }
-        )
-    columns = table("relevance_raters").columns
-    found = pl.DataFrame(rows, schema=columns).with_columns(pl.col("yes_rate", "low", "high").fill_nan(None))
-    place = pl.col("rater_kind").replace_strict({kind: n for n, kind in enumerate(RATER_KINDS)}, return_dtype=pl.Int64)
-    return found.sort(place, "rater")
+        numbers = {"yes_rate": rate.value, "low": rate.low, "high": rate.high, "reason": rate.reason or None}
+        return {"n_pairs": len(pairs), "n_yes": int((own["label"] == "yes").sum())} | numbers
+
+    rows = roster(
+        judgments, failures, checks, requests, RELEVANCE, {"mean_kappa": "kappa"}, describe, excluded=excluded,
+        seed=seed,
+    )  # fmt: skip
+    return table("relevance_raters").frame(rows)
 
 
 def for_page(found: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
@@ -207,26 +178,8 @@ def _near(agreed: pl.DataFrame) -> str:
     return f"Annotators agree with the majority of all with a kappa of {spread}."
 
 
-def _measured(
-    answers: pd.DataFrame, items: pl.DataFrame, passed: Mapping[str, tuple[int, int]], seed: int
-) -> dict[str, dict[str, Any]]:
-    """Return mean kappa and why somebody stands apart, of each annotator among these."""
-    answers = answers.dropna(how="all")
-    prompts = annotators.users_of(answers, items)
-    kappas = agreement.pairwise(answers, LABELS, clusters=prompts, draws=_DRAWS, seed=seed)
-    apart = outliers.standing_apart(answers, kappas, passed, scale=RELEVANCE, seed=seed)
-    return {
-        rater: {"mean_kappa": annotators.mean_kappa(kappas, rater), "stands_apart": apart.get(rater)}
-        for rater in dict.fromkeys([*answers.columns, *apart])
-    }
-
-
 def _rate(own: pl.DataFrame, draws: int, seed: int) -> Interval:
     """Return the share of yes among answers (label, prompt_id), with its interval over requests."""
     if own.is_empty():
         return Interval(float("nan"), float("nan"), float("nan"), _NOBODY)
     return cluster_bootstrap(own["label"] == "yes", own["prompt_id"], draws=draws, seed=seed)
-
-
-def _failed(failures: pl.DataFrame) -> dict[str, int]:
-    return dict(failures.group_by("rater").agg(pl.col("n").sum()).iter_rows())

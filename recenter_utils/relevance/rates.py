@@ -67,8 +67,7 @@ def estimate(pool: pl.DataFrame, judges: Sequence[Answers], rules: Calibration, 
         same = "all its answers are the same, and the interval has no width" if len(yes) else "it answered no pair"
         about = _row(found, labels.mean(), None if len(yes) and np.ptp(yes) else same, judge)
         rows.append({"judge": judge.name, "method": "model only", "n_labels": 0} | about)
-    columns = table("relevance_rates").columns
-    return pl.DataFrame(rows, schema=columns).with_columns(pl.col(pl.Float64).fill_nan(None))
+    return table("relevance_rates").frame(rows)
 
 
 def _intervals(labels: Array, scores: list[Array], sizes: list[int], repeats: int, seed: int) -> list[list[Array]]:

@@ -26,7 +26,7 @@ BASELINES = {"select everything": "yes", "select nothing": "no"}
 #: Two that select as often as pairs are relevant, whatever they say: of all pairs, and of each request's.
 AT_RANDOM, WITHIN = "select at random", "select at random within requests"
 
-#: The names of a smoke run's rows, before and after: `training.smoke`, which would bring all of torch here.
+#: The names of a smoke run's rows, before and after: `training.grpo.smoke`, which would bring all of torch here.
 SMOKE = ("smoke-model", "smoke-model + GRPO")
 
 #: In the order of pages.
@@ -122,8 +122,7 @@ def measure(found: pl.DataFrame, seed: int) -> pl.DataFrame:
             for drawn, group in ((AT_RANDOM, np.zeros_like(place)), (WITHIN, place)):
                 expected = _at_random(np.bincount(group), np.bincount(group, truth).astype(float))
                 rows += [{"selector": drawn, **about, "n_unanswered": 0} | row for row in expected]
-    columns = table("selection_scores").columns
-    return pl.DataFrame(rows, schema=columns).with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return table("selection_scores").frame(rows)
 
 
 def _at_random(pairs: NDArray[np.int64], relevant: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from recenter_utils.report import with_interval
+from recenter_utils.report import interval_of, with_interval
 from recenter_utils.scales import RELEVANCE
 from recenter_utils.settings import Selector
 from recenter_utils.stats import classification
-from recenter_utils.stats.resampling import Interval
 from recenter_utils.tables import table
 from recenter_utils.training import examples as pairs
 from recenter_utils.training.classifier import Classifier
@@ -157,8 +156,8 @@ def sentence(judgments: pl.DataFrame, parts: pl.DataFrame, seed: int, lacking: s
     truth, requests = graded["relevant"].to_numpy(), graded["prompt_id"].to_numpy()
     said = (graded["label"] == "yes").to_numpy()
     found = {
-        row["metric"]: Interval(row["value"], row["low"], row["high"], row["reason"] or "")
-        for row in classification.scores(truth, said, requests, seed=seed).to_dict("records")
+        row["metric"]: interval_of(row)
+        for row in pl.from_pandas(classification.scores(truth, said, requests, seed=seed)).to_dicts()
     }
     precise = classification.average_precision(truth, graded["score"].to_numpy(), requests, seed=seed)
     base = base_rate(parts)

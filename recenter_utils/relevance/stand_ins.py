@@ -79,8 +79,7 @@ def measure(
             {"judge": name, "rater_kind": kind, "n_unanswered": int((several & said.isna()).sum())} | _row(found, rules)
         )
         parts.append(_beside(found, name))
-    columns = table("alternative_annotators").columns
-    tested = pl.DataFrame(rows, schema=columns).with_columns(pl.col(pl.Float64).fill_nan(None))
+    tested = table("alternative_annotators").frame(rows)
     return StandIns(tested, pl.concat(parts) if parts else pl.DataFrame(schema=_BY_ANNOTATOR))
 
 

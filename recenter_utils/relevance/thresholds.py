@@ -52,9 +52,7 @@ def measure(
         wide, _scores(judgments, wide, models), people, labels=LABELS, clusters=requests(wide, pairs),
         draws=draws, seed=seed,
     )  # fmt: skip
-    columns = table("relevance_thresholds").columns
-    frame = pl.from_pandas(found.rename(columns={"judge": "rater"}), schema_overrides=dict(columns))
-    return frame.select(list(columns)).with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return table("relevance_thresholds").frame(pl.from_pandas(found.rename(columns={"judge": "rater"})).to_dicts())
 
 
 def _scores(judgments: pl.DataFrame, wide: pd.DataFrame, models: list[str]) -> pd.DataFrame:
