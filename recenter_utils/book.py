@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import html
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +12,13 @@ from typing import Any
 
 import yaml
 
-from recenter_utils import notebooks, provenance, reference, report
+from recenter_utils import notebooks, privacy, reference
 from recenter_utils.errors import RecenterError
 from recenter_utils.steps import Step, steps
 from recenter_utils.study import Study
+
+#: The notebook that opens the book.
+FRONT = "29-front"
 
 #: jupyter-book's own command, which turns _config.yml and _toc.yml into Sphinx's conf.py.
 _CONFIGURE = "from jupyter_book.cli.main import main; main()"
@@ -24,7 +27,8 @@ _CONFIGURE = "from jupyter_book.cli.main import main; main()"
 def build(study: Study, output: Path | None = None) -> tuple[Path, bool]:
     """Render the study's book into `output`; return its index page, and whether anything had to be built.
 
-    Refuses, naming the notebook, where one has not run or was run on tables that have changed since.
+    Refuses, naming the notebook, where one has not run or was run on tables that have changed since; and, naming the
+    page, where one holds what must not be published (see `privacy`).
     """
     plan = steps(study)
     _refuse_stale(study, plan)
@@ -38,6 +42,7 @@ def build(study: Study, output: Path | None = None) -> tuple[Path, bool]:
     pages = work / "html"
     shutil.rmtree(pages, ignore_errors=True)
     _sphinx(source, pages, work / "doctrees")
+    privacy.refuse(study, pages)
     (pages / stamp.name).write_text(fresh, "utf-8")
     # Swapped whole, so that a failed build costs no book, and no page or picture of an older one is left in it.
     shutil.rmtree(target, ignore_errors=True)
@@ -78,67 +83,64 @@ def _assemble(study: Study, plan: list[Step], source: Path) -> None:
         shutil.rmtree(source)
     book = study.root / "book"
     shutil.copytree(book, source, ignore=shutil.ignore_patterns("_build"))
-    origin = provenance.join(provenance.read(study.table_path(n)).origin for step in plan for n in step.entry.writes)
-    facts = {
-        "study_title": html.escape(study.settings.title),
-        "study_note": html.escape(study.settings.note),
-        "study_origin": report.badge(origin),
-    }
-    for page in source.glob("*.md"):
-        text = page.read_text("utf-8")
-        for name, value in facts.items():
-            text = text.replace(f"{{{{{name}}}}}", value)
-        page.write_text(text, "utf-8")
+    from recenter_utils.figures.interactive import LIBRARY  # plotly: not for commands that build no book
+
+    shutil.copy2(LIBRARY, source / "_static")
     for name, text in reference.pages(study).items():
         (source / f"{name}.md").write_text(text, "utf-8")
     (source / "notebooks").mkdir()
     for step in plan:
         notebook = notebooks.read(step.executed)
-        _dress(notebook)
-        notebooks.write(notebook, source / "notebooks" / f"{step.name}.ipynb")
+        _dress(notebook, "remove-input" if step.name == FRONT else "hide-input")
+        if step.name == FRONT:
+            notebooks.write(_at_root(notebook), source / "index.ipynb")
+        else:
+            notebooks.write(notebook, source / "notebooks" / f"{step.name}.ipynb")
     contents = yaml.safe_load((source / "_toc.yml").read_text("utf-8"))
     listed = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
-    if missing := [step.name for step in plan if f"notebooks/{step.name}" not in listed]:
+    if missing := [step.name for step in plan if step.name != FRONT and f"notebooks/{step.name}" not in listed]:
         raise RecenterError(f"book/_toc.yml does not list notebooks/{missing[0]}: add it where it is to be read.")
 
 
-def _dress(notebook: dict[str, Any]) -> None:
+def _at_root(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Return the front page with its links as they are from the book's first folder."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = re.sub(r"\]\((?=\d\d-[\w-]+\.ipynb)", "](notebooks/", cell["source"])
+            cell["source"] = text.replace("](../book/", "](")
+    return notebook
+
+
+def _dress(notebook: dict[str, Any], code: str) -> None:
     """Leave out of a page, and of the notebook that it offers for download, what is no reader's business.
 
     That is the cell that papermill put in (paths of this machine; the page's header names what it changed), the
-    record of the run, and what went to standard error (progress, and warnings with paths).
+    record of the run, and what went to standard error (progress, and warnings with paths). code: `hide-input` folds
+    code away, `remove-input` leaves it out.
     """
     notebook["metadata"].pop("recenter", None)
     notebook["cells"] = [c for c in notebook["cells"] if "injected-parameters" not in c["metadata"]["tags"]]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            cell["metadata"]["tags"].append("hide-input")
+            cell["metadata"]["tags"].append(code)
             cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
 
 
 def _sphinx(source: Path, target: Path, doctrees: Path) -> None:
-    for command in (
-        [sys.executable, "-c", _CONFIGURE, "config", "sphinx", str(source)],
-        # Warnings are errors: a page with a broken link or a figure without a file is not published.
-        [
-            sys.executable,
-            "-m",
-            "sphinx",
-            "-W",
-            "--keep-going",
-            "-q",
-            "-b",
-            "html",
-            "-d",
-            str(doctrees),
-            str(source),
-            str(target),
-        ],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
-            raise RecenterError(f"The book could not be built:\n{said}")
+    _do([sys.executable, "-c", _CONFIGURE, "config", "sphinx", str(source)])
+    # Without the extension that runs a reader's code on a server: its script is on each page twice, and fails.
+    made = source / "conf.py"
+    made.write_text(made.read_text("utf-8").replace("'sphinx_thebe', ", ""), "utf-8")
+    # Warnings are errors: a page with a broken link or a figure without a file is not published.
+    strict = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(doctrees)]
+    _do([sys.executable, "-m", "sphinx", *strict, str(source), str(target)])
+
+
+def _do(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
+        raise RecenterError(f"The book could not be built:\n{said}")
 
 
 def _tree_hash(folder: Path) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import polars as pl
 from IPython.display import HTML
 
+from recenter_utils.annotation.markdown import render
 from recenter_utils.stats.resampling import Interval
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def header(study: Study, models: Iterable[str] = ()) -> HTML:
     return HTML(f'<p class="study-header">{" · ".join(rows)}</p>')
 
 
+def introduction(study: Study) -> HTML:
+    """Return the study's title, note and origin, as the front page opens."""
+    title, note = html.escape(study.settings.title), html.escape(study.settings.note)
+    return HTML(f'<p class="study-header"><strong>{title}</strong> {badge(study.origin)}<br>{note}</p>')
+
+
 def _kind(model: Model) -> str:
     return "rules and MiniLM, no language model" if model.engine == "embedded" else f"asked through {model.engine}"
 
@@ -79,8 +86,50 @@ def show_examples(frame: pl.DataFrame, caption: str, study: Study) -> HTML:
 
     The page of a study with `publish_text: false` says how many rows there would be, and shows none.
     """
-    if study.settings.publish_text:
-        return show_table(frame, caption, study)
+    return show_table(frame, caption, study) if study.settings.publish_text else _withheld(frame, caption, study)
+
+
+def side_by_side(frame: pl.DataFrame, caption: str, study: Study, folds: Sequence[str] = ()) -> HTML:
+    """Return generic responses beside personalised ones, where the study file lets them be published.
+
+    Two columns, one above the other where there is no room for them. Responses are rendered as annotators see them:
+    their Markdown keeps its form, and nothing in them is run, loaded or led to.
+
+    frame: request, attributes (list), generator, generic and personalised; a row a page. folds: a line for each page,
+    which alone is seen until a reader opens it.
+    """
+    if not study.settings.publish_text:
+        return _withheld(frame, caption, study)
+    pages = [_page(row) for row in frame.iter_rows(named=True)]
+    if folds:
+        pages = [
+            f'<details class="fold"><summary>{html.escape(fold)}</summary>{page}</details>'
+            for fold, page in zip(folds, pages, strict=True)
+        ]
+    shown = "".join(pages) or "<p>There are none.</p>"
+    said = f'<p class="output-caption">{html.escape(caption)} {badge(study.origin)}</p>'
+    return HTML(f'<div class="responses" style="margin: 0 0 1em">{said}{shown}</div>')
+
+
+def _page(row: Mapping[str, Any]) -> str:
+    """Return a request, what is known, and both responses. The styles hold outside the book as well."""
+    known = "".join(f"<li>{html.escape(words)}</li>" for words in row["attributes"])
+    box = "min-width: 0; overflow: auto; border: 1px solid #8886; border-radius: 0.3em; padding: 0.3em 0.9em"
+    columns = "".join(
+        f'<div style="{box}"><p><strong>{words}</strong></p>{render(row[condition])}</div>'
+        for condition, words in (("generic", "Generic"), ("personalised", "Personalised"))
+    )
+    return (
+        '<div class="page" style="margin: 1em 0 2em; overflow-wrap: anywhere; line-height: 1.4">'
+        f"<p><strong>Request.</strong> {html.escape(row['request'])}<br><strong>Generator.</strong> "
+        f"<code>{html.escape(row['generator'])}</code><br><strong>Given, for the personalised one:</strong></p>"
+        f"<ul>{known}</ul>"
+        '<div style="display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20em), 1fr)); gap: 0.8em">'
+        f"{columns}</div></div>"
+    )
+
+
+def _withheld(frame: pl.DataFrame, caption: str, study: Study) -> HTML:
     return HTML(
         f'<p class="withheld">{html.escape(caption)} {badge(study.origin)}<br>{len(frame):,} rows are not shown: '
         "<code>publish_text</code> is false in this study's file. They are in its tables.</p>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from recenter_utils.errors import RecenterError, nearest
 
@@ -19,7 +20,8 @@ PEOPLE = ("human", "simulated")
 class Scale:
     """The answers that one task allows, from least to most, with the words of its buttons (Appendix G).
 
-    `judged` is what is judged, in the plural, for sentences about answers.
+    `judged` is what is judged, in the plural, for sentences about answers. `graded`: labels differ by degrees, so that
+    annotators are compared by how far their answers lie apart.
     """
 
     task: str
@@ -27,11 +29,22 @@ class Scale:
     words: Mapping[str, str]  # label to what the button says
     judged: str
     lowest: int = 0
+    graded: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels in order."""
         return tuple(self.words)
+
+    @property
+    def kappa(self) -> str:
+        """The statistic of `stats.agreement` by which two annotators are compared."""
+        return "linear_kappa" if self.graded else "kappa"
+
+    @property
+    def kappa_words(self) -> str:
+        """What a sentence calls it."""
+        return "weighted kappa" if self.graded else "kappa"
 
     def score(self, label: str) -> int:
         """Return the number that a label stands for; raise where it is none of this scale."""
@@ -48,8 +61,8 @@ class Scale:
         return None
 
 
-def _scale(task: str, question: str, words: Mapping[str, str], judged: str, lowest: int = 0) -> Scale:
-    return Scale(task, question, MappingProxyType(dict(words)), judged, lowest)
+def _scale(task: str, question: str, words: Mapping[str, str], judged: str, **more: Any) -> Scale:
+    return Scale(task, question, MappingProxyType(dict(words)), judged, **more)
 
 
 ATTRIBUTE_QUALITY = _scale(
@@ -77,6 +90,7 @@ PREFERENCE = _scale(
     },
     "comparisons",
     lowest=1,
+    graded=True,
 )
 
 SCALES: Mapping[str, Scale] = MappingProxyType(

@@ -96,8 +96,8 @@ class Step:
 
     def _files(self) -> dict[str, Any]:
         """Return what is known of the files that settings name, where the notebook reads any."""
-        named = {setting: self.study.named_path(setting) for setting in self.entry.files}
-        known = {setting: provenance.fingerprint(path) if path else "none" for setting, path in named.items()}
+        named = {setting: self.study.named_paths(setting) for setting in self.entry.files}
+        known = {setting: ",".join(map(provenance.fingerprint, paths)) or "none" for setting, paths in named.items()}
         return {"files": known} if known else {}
 
     def _published(self) -> dict[str, Any]:

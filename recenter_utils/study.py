@@ -169,10 +169,10 @@ class Study:
         self._inputs[f"answers:{task}"] = provenance.answers_fingerprint(self.answers_path(task))
         return self.answers_path(task)
 
-    def named_path(self, setting: str) -> Path | None:
-        """Where the file or folder stands that a setting such as `annotation.checked_failures` names, if it does."""
-        named = self.settings.parts([setting])[setting]
-        return self.folder / Path(named).expanduser() if named else None
+    def named_paths(self, setting: str) -> list[Path]:
+        """Where the files or folders stand that a setting such as `annotation.checked_failures` names, if it does."""
+        named = self.settings.parts([setting])[setting] or []
+        return [self.folder / Path(one).expanduser() for one in ([named] if isinstance(named, str) else named)]
 
     def read_named(self, setting: str, origin: str) -> Path | None:
         """Record that what a setting names is being read, and who made it; return its path, or None."""
@@ -181,11 +181,15 @@ class Study:
                 f"Notebook '{self.caller.name}' reads what '{setting}' names, but notebooks/order.yaml does not say "
                 "so: add it under 'files'."
             )
-        path = self.named_path(setting)
+        path = next(iter(self.named_paths(setting)), None)
         if path is not None:
             self._inputs[f"file:{setting}"] = provenance.fingerprint(path)
             self._origins[f"file:{setting}"] = origin
         return path
+
+    def rests_on(self, origin: str) -> None:
+        """Record that what is shown rests on what is no table, such as the paper's numbers, and its origin."""
+        self._origins[f"given:{origin}"] = origin
 
     @property
     def origin(self) -> str:

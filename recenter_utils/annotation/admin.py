@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from recenter_utils.annotation.links import Links
 from recenter_utils.annotation.refusals import Refusal
 from recenter_utils.annotation.replies import Replies
 from recenter_utils.annotation.store import Store
-from recenter_utils.scales import Scale
+from recenter_utils.scales import PREFERENCE, Scale
 
 _DRAWS = 500  # resamples of the intervals: this is a look, not a result
 
@@ -74,7 +75,8 @@ def overview(path: Path, conduct: Conduct) -> dict[str, Any]:
             "reclaim_hours": rules.reclaim_hours,
         },
         "slots": asdict(places) | {"open": places.open},
-        "labels": [{"label": label, "words": words} for label, words in scale.words.items()],
+        "labels": [{"label": label, "words": words} for label, words in _heads(scale).items()],
+        "kappa": scale.kappa_words,
         "raters": [
             asdict(person)
             | {
@@ -86,6 +88,12 @@ def overview(path: Path, conduct: Conduct) -> dict[str, Any]:
         ],
         "agreement": found,
     }
+
+
+def _heads(scale: Scale) -> Mapping[str, str]:
+    """Return what stands over the shares of each label. A preference is counted as it is stored, not from A to B."""
+    ends = {scale.labels[0]: "generic", scale.labels[-1]: "personalised"}
+    return {label: f"{label} {ends.get(label, '')}" for label in scale.labels} if scale is PREFERENCE else scale.words
 
 
 def _agreement(
@@ -104,12 +112,10 @@ def _agreement(
     wide = annotators.wide(counted)
     measurement = "nominal" if scale.task == "relevance" else "ordinal"
     clusters = annotators.clusters_of(wide, counted, "page_id")
-    pairs = agreement.pairwise(wide, scale.labels, clusters=clusters, draws=_DRAWS)
-    apart: dict[str, str] = {}
-    if scale.task != "preference":  # graded answers differ by degrees, of which the rule knows nothing
-        apart = annotators.standing_apart(
-            wide, pairs, {person.rater: (person.checks_passed, person.checks) for person in people}, scale=scale
-        )
+    pairs = agreement.pairwise(wide, scale.labels, statistic=scale.kappa, clusters=clusters, draws=_DRAWS)
+    apart = annotators.standing_apart(
+        wide, pairs, {person.rater: (person.checks_passed, person.checks) for person in people}, scale=scale
+    )
     overall = agreement.overall(wide, scale.labels, measurement=measurement, clusters=clusters, draws=_DRAWS)
     kappas = {rater: annotators.mean_kappa(pairs, rater) for rater in wide.columns}
     return {"overall": _plain(overall), "pairs": _plain(pairs), "sentence": None}, kappas, apart

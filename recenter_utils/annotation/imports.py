@@ -18,7 +18,7 @@ from recenter_utils.annotation.simulation import PREFIX
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task, task_pages
 from recenter_utils.errors import RecenterError, first_rows, nearest
-from recenter_utils.scales import Scale
+from recenter_utils.scales import PREFERENCE, Scale
 
 if TYPE_CHECKING:
     from recenter_utils.study import Study
@@ -127,7 +127,8 @@ def read(path: Path, columns: Mapping[str, str], scale: Scale, items: Mapping[st
 
     columns: what each of NEEDED and OPTIONAL is called in the file. items: attribute text by item id, all that there
     is to judge. Labels may be the scale's or the words of its buttons. A preference counts as recoded, 1 generic to
-    5 personalised, unless `first_shown` names a column with the response that stood on the left.
+    5 personalised, unless `first_shown` names a column with the response that stood on the left; the buttons' words,
+    which are about A and B, need that column.
 
     Raises RecenterError where the file or a needed column is missing or its text is not UTF-8.
     """
@@ -180,6 +181,9 @@ def _answer(
     shown = cells.get("first_shown", "").strip().lower() or None
     if shown not in (None, "generic", "personalised"):
         fault["first_shown is neither generic nor personalised"].append(f"row {row}: '{shown}'")
+        return None
+    if scale is PREFERENCE and shown is None and said != label:
+        fault["words about A and B, but no first_shown to say which response A was"].append(f"row {row}: '{said}'")
         return None
     if shown == "personalised":  # A was the personalised one: turn the scale round
         label = scale.labels[::-1][scale.labels.index(label)]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recenter_utils import provenance
-from recenter_utils.annotation import simulated_relevance, simulation
+from recenter_utils.annotation import simulated_preference, simulated_relevance, simulation
 from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task
-from recenter_utils.scales import ATTRIBUTE_QUALITY, RELEVANCE, Scale
+from recenter_utils.scales import PREFERENCE, RELEVANCE, Scale
 from recenter_utils.tables import table
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
         study: Its store of answers is read, and its truth where it has simulated annotators.
         task: Such as `attribute_quality`.
         items: item_id and version, all that the study judges now; for simulated annotators also page_id (the user
-            of attribute quality, the request of relevance), page and attribute, as `items_of` gives them.
+            of attribute quality, the request of relevance), page and attribute, as `items_of` gives them. Of
+            preference they answer only what `simulated_preference.with_truth` has described.
     """
     path = study.read_answers(task)
     answers = pl.DataFrame(schema=COLUMNS)
@@ -97,7 +98,7 @@ def gather(study: Study, task: str, items: pl.DataFrame) -> Gathered:
             held, on_pages = store.answers(), [item.item_id for page in store.pages() for item in page.items]
         answers, checks, out = _of_people(held, task, items, on_pages)
     scale = find_task(task).scale
-    if study.simulated and scale in (ATTRIBUTE_QUALITY, RELEVANCE):
+    if study.simulated and (scale is not PREFERENCE or "generator" in items.columns):
         found, skipped = _of_simulated(study.simulated, scale, items, study.settings.seed)
         answers = pl.concat([answers, _as_judgments(found.with_columns(rater_kind=pl.lit("simulated")), task)])
     schema: dict[str, Any] = {"why": pl.String, "n": pl.Int64, "raters": pl.List(pl.String)}
@@ -133,6 +134,9 @@ def _of_simulated(folder: Path, scale: Scale, items: pl.DataFrame, seed: int) ->
         truth = simulated_relevance.truth(folder).rename({"prompt_id": "page_id"})
         known = items.join(truth, on=["page_id", "attribute"], how="left")
         return simulated_relevance.simulate(known, who, seed), known["strength"].null_count()
+    if scale is PREFERENCE:
+        unknown = int((~simulated_preference.known(items, who)).sum())
+        return simulated_preference.simulate(items, who, seed), unknown
     truth = simulation.truth(folder).rename({"user_id": "page_id"})
     known = items.join(truth, on=["page_id", "attribute"], how="left")
     return simulation.simulate(known, who, seed), known["label"].null_count()

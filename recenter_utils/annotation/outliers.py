@@ -13,10 +13,10 @@ from recenter_utils.scales import ATTRIBUTE_QUALITY, Scale
 #: The rule of `standing_apart`, as a page states it.
 RULE = (
     "An annotator stands apart whose answers to the items shared with another annotator fall on the labels in "
-    "other proportions, by 20 points or more with more than half of the other annotators, where chance exchanges of "
-    "answers make that in less than 1% of cases; or whose median kappa with the others is less than half of theirs, "
-    "the median upper end of its intervals being below theirs as well; or who passes less than 70% of five or more "
-    "check items. Annotators with fewer than 20 shared items are not compared."
+    "other proportions, by 20 points or more (on a scale of degrees: a fifth of its length) with more than half of the "
+    "other annotators, where chance exchanges of answers make that in less than 1% of cases; or whose median kappa with "
+    "the others is less than half of theirs, the median upper end of its intervals being below theirs as well; or who "
+    "passes less than 70% of five or more check items. Annotators with fewer than 20 shared items are not compared."
 )
 FEWEST_SHARED = 20
 FARTHEST = 0.20
@@ -42,7 +42,7 @@ def standing_apart(
 
     Args:
         answers: One row an item, one column a rater.
-        pairs: `stats.agreement.pairwise` of these answers, with intervals.
+        pairs: `stats.agreement.pairwise` of these answers, with intervals, by the scale's kappa.
         checks: How many check items a rater passed, and of how many; also raters without answers.
         scale: What they answer on.
         draws: Chance exchanges of answers.
@@ -56,7 +56,7 @@ def standing_apart(
     for place, rater in enumerate(raters):
         if len(others[place]) > 1:
             reasons[rater] += _by_labels(codes, place, others[place], scale, draws, seed)
-            reasons[rater] += _by_kappa(kappa[place], [kappa[other][0] for other in others[place]])
+            reasons[rater] += _by_kappa(kappa[place], [kappa[other][0] for other in others[place]], scale)
     for rater, (passed, asked) in (checks or {}).items():
         if asked >= FEWEST_CHECKS and passed / asked < PASSED:
             reasons[rater].append(f"passed {passed} of {asked} check items")
@@ -91,7 +91,8 @@ def _by_labels(codes: NDArray, rater: int, others: list[int], scale: Scale, draw
     distances = []
     for other in others:
         both = (codes[:, [rater, other]] >= 0).all(axis=1)
-        distances.append(_distance(_shares(codes[both, rater], labels), _shares(codes[both, other], labels)))
+        mine, its = _shares(codes[both, rater], labels), _shares(codes[both, other], labels)
+        distances.append(float(_distance(mine, its, scale.graded)))
     # The lower of two in the middle: with two others, one who stands apart is far from both, the others from one.
     if np.quantile(distances, 0.5, method="lower") < FARTHEST:
         return []
@@ -105,9 +106,9 @@ def _by_labels(codes: NDArray, rater: int, others: list[int], scale: Scale, draw
     n = patterns.sum(axis=1, keepdims=True)
     drawn = np.random.default_rng(seed).multinomial(items, patterns / n, size=(draws, len(items)))
     left = (items[:, None] * patterns - drawn) / (n - 1)
-    moved = np.abs(drawn.sum(axis=1) - left.sum(axis=1)).sum(axis=1) / (2 * items.sum())
+    moved = _distance(drawn.sum(axis=1) / items.sum(), left.sum(axis=1) / items.sum(), scale.graded)
     # Sums of the same parts in another order differ in their last digits.
-    if (1 + (moved >= _distance(one, rest) - 1e-9).sum()) / (1 + draws) >= RAREST:
+    if (1 + (moved >= _distance(one, rest, scale.graded) - 1e-9).sum()) / (1 + draws) >= RAREST:
         return []
     most = int(np.argmax(np.abs(one - rest)))
     return [
@@ -116,12 +117,12 @@ def _by_labels(codes: NDArray, rater: int, others: list[int], scale: Scale, draw
     ]
 
 
-def _by_kappa(own: tuple[float, float], others: list[float]) -> list[str]:
+def _by_kappa(own: tuple[float, float], others: list[float], scale: Scale) -> list[str]:
     value, high = own
     known = [other for other in others if np.isfinite(other)]
     typical = float(np.median(known)) if known else float("nan")
     if value < typical / 2 and high < typical:
-        return [f"median kappa with the others {value:.2f}, theirs {typical:.2f}"]
+        return [f"median {scale.kappa_words} with the others {value:.2f}, theirs {typical:.2f}"]
     return []
 
 
@@ -149,6 +150,12 @@ def _shares(codes: NDArray, labels: int) -> NDArray[np.float64]:
     return np.bincount(codes, minlength=labels) / max(len(codes), 1)
 
 
-def _distance(one: NDArray, other: NDArray) -> float:
-    """Return the total variation distance: the share of answers that would have to move."""
-    return float(np.abs(one - other).sum() / 2)
+def _distance(one: NDArray, other: NDArray, graded: bool) -> NDArray[np.float64]:
+    """Return the share of answers that would have to move, over the last axis (the total variation distance).
+
+    graded: each counts by how far it would have to move, beside the whole length of the scale (Wasserstein's distance).
+    """
+    apart = one - other
+    if graded:
+        return np.asarray(np.abs(apart.cumsum(axis=-1)).sum(axis=-1) / (apart.shape[-1] - 1))
+    return np.asarray(np.abs(apart).sum(axis=-1) / 2)

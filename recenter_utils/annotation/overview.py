@@ -8,25 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import polars as pl
 
-from recenter_utils.annotation import annotators, progress, simulated_relevance
+from recenter_utils.annotation import annotators, progress, simulated_preference, simulated_relevance, simulation
 from recenter_utils.annotation.judgments import gather, items_of
 from recenter_utils.annotation.pages import Page
-from recenter_utils.annotation.relevance_pages import study_pages
 from recenter_utils.annotation.store import Store
-from recenter_utils.annotation.tasks import TASKS, Task, task_pages
+from recenter_utils.annotation.tasks import TASKS, Task
 from recenter_utils.errors import RecenterError, nearest
-from recenter_utils.scales import ATTRIBUTE_QUALITY, PREFERENCE, RELEVANCE
+from recenter_utils.scales import ATTRIBUTE_QUALITY, PREFERENCE, RELEVANCE, Scale
 from recenter_utils.stats import agreement
 
 if TYPE_CHECKING:
     from recenter_utils.study import Study
 
 _DRAWS = 2000  # resamples of the intervals
-_STATISTICS = {
-    "mean_kappa": "mean kappa",
-    "krippendorff_alpha": "Krippendorff's alpha ({})",
-    "percent_agreement": "share of equal answers",
-}
 
 
 def overview(study: Study) -> str:
@@ -45,13 +39,16 @@ def _begun(study: Study, task: Task) -> bool:
         return True
     if not study.simulated or not _has_tables(study, task):
         return False
+    if task.scale is PREFERENCE:
+        return bool(simulation.annotators(study.simulated).qualities)
     return task.scale is not RELEVANCE or (study.simulated / simulated_relevance.FILE).is_file()
 
 
 def _has_tables(study: Study, task: Task) -> bool:
     """Return whether the study's tables hold what is judged, so that the analyses go by them."""
-    if task.name == RELEVANCE.task:
-        return study.table_path("pairs").is_file() and not study.frame("pairs").is_empty()
+    made = {RELEVANCE.task: "pairs", PREFERENCE.task: "comparisons"}.get(task.name)
+    if made:
+        return study.table_path(made).is_file() and not study.frame(made).is_empty()
     return task.name == ATTRIBUTE_QUALITY.task and study.table_path("merged_attributes").is_file()
 
 
@@ -63,9 +60,12 @@ def _task(study: Study, task: Task) -> Iterator[str]:
         with Store(path) as store:
             people = {person.rater: person for person in progress.by_rater(store)}
             pages = store.pages()
-    if _has_tables(study, task):  # as the analyses see them: the study may have been run again since
-        pages = study_pages(study) if task.scale is RELEVANCE else task_pages(study, task)
+    made = _has_tables(study, task)
+    if made:  # as the analyses see them: the study may have been run again since
+        pages = task.build(study, 0)
     items = items_of(pages)
+    if made and task.scale is PREFERENCE:
+        items = simulated_preference.with_truth(items, study.frame("comparisons"), study.frame("responses"))
     found = gather(study, task.name, items)
     excluded = study.settings.annotation.excluded
     counted = annotators.included(found.judgments, excluded)
@@ -81,8 +81,10 @@ def _task(study: Study, task: Task) -> Iterator[str]:
         f"{len(everybody):,} with an answer, {(answers > 1).sum():,} with two or more."
     )
     labels = task.scale.labels
-    pairs = agreement.pairwise(wide, labels, clusters=clusters, draws=_DRAWS) if wide.shape[1] > 1 else None
-    head = ["annotator", "", "answered", *labels, "kappa", "checks", "seconds"]
+    pairs = None
+    if wide.shape[1] > 1:
+        pairs = agreement.pairwise(wide, labels, statistic=task.scale.kappa, clusters=clusters, draws=_DRAWS)
+    head = ["annotator", "", "answered", *labels, task.scale.kappa_words, "checks", "seconds"]
     names = [*people, *sorted(set(kinds) - set(people))]
     yield from _aligned(
         [head, *(_row(name, found.judgments, people.get(name), kinds, pairs, labels) for name in names)]
@@ -90,10 +92,10 @@ def _task(study: Study, task: Task) -> Iterator[str]:
     if pairs is not None:
         order = "nominal" if task.scale is RELEVANCE else "ordinal"
         overall = agreement.overall(wide, labels, measurement=order, clusters=clusters, draws=_DRAWS)
-        yield _sentence(overall.set_index("statistic"), order, "people" if people_answered else "simulated annotators")
+        among = "people" if people_answered else "simulated annotators"
+        yield _sentence(overall.set_index("statistic"), task.scale, order, among)
         checks = {name: (person.checks_passed, person.checks) for name, person in people.items()}
-        graded = task.scale is PREFERENCE  # answers differ by degrees, of which the rule knows nothing
-        apart = {} if graded else annotators.standing_apart(wide, pairs, checks, scale=task.scale)
+        apart = annotators.standing_apart(wide, pairs, checks, scale=task.scale)
         yield from (f"Look at {name}: {why}." for name, why in apart.items())
     yield from (f"Left out: {n:,} {why}." for why, n in found.left_out.select("why", "n").iter_rows())
     if found.skipped:
@@ -143,8 +145,13 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _sentence(overall: pd.DataFrame, order: str, among: str) -> str:
-    parts = [f"{words.format(order)} {_with_interval(dict(overall.loc[name]))}" for name, words in _STATISTICS.items()]
+def _sentence(overall: pd.DataFrame, scale: Scale, order: str, among: str) -> str:
+    statistics = {
+        f"mean_{scale.kappa}": f"mean {scale.kappa_words}",
+        "krippendorff_alpha": f"Krippendorff's alpha ({order})",
+        "percent_agreement": "share of equal answers",
+    }
+    parts = [f"{words} {_with_interval(dict(overall.loc[name]))}" for name, words in statistics.items()]
     return f"Agreement so far among {among} on {int(overall['n_items'].iloc[0]):,} items: {', '.join(parts)}."
 
 

@@ -51,16 +51,31 @@ class Relevance(BaseModel):
     noise: float = Field(gt=0)
 
 
+class Preference(BaseModel):
+    """How an annotator compares responses, in points of the five-point scale; see `simulated_preference`.
+
+    lean: towards personalised responses as such. uplift: what an attribute that is named outright is worth. noise:
+    deviation of what is its own in each answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lean: float
+    uplift: float
+    noise: float = Field(gt=0)
+
+
 class Annotator(BaseModel):
     """One simulated annotator: what it answers to each true label, and how it works.
 
-    Without `relevance` it answers nothing in stage 2.
+    Without `relevance` it answers nothing in stage 2, without `preference` nothing in stage 3.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     answers: dict[str, dict[str, Share]]
     relevance: Relevance | None = None
+    preference: Preference | None = None
     part: Literal["all", "pilot"] = "all"
     flags: Share = 0.0
     seconds: float = Field(10, gt=0)
@@ -75,12 +90,19 @@ class Annotator(BaseModel):
 
 
 class Annotators(BaseModel):
-    """All simulated annotators of a study. `pilot_pages`: pages from the first on that those of the pilot judge."""
+    """All simulated annotators of a study.
+
+    pilot_pages: pages from the first on that those of the pilot judge. qualities: what the personalised responses of a
+    generator are worth beside its generic ones, in points; comparisons of other generators have no planted truth.
+    pages: deviation of what all annotators see alike in a page of stage 3, in points.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     started: AwareDatetime = datetime(2026, 1, 12, 9, tzinfo=UTC)
     pilot_pages: int = Field(10, ge=0)
+    qualities: dict[str, float] = {}
+    pages: float = Field(0.0, ge=0)
     annotators: dict[str, Annotator] = Field(min_length=1)
 
     @field_validator("annotators")

@@ -21,11 +21,11 @@ Builder = Callable[["Study", int], list[Page]]
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of judging. `build` is None where pages only come from a file."""
+    """A kind of judging."""
 
     name: str
     scale: Scale
-    build: Builder | None = None
+    build: Builder
 
 
 def _quality(study: Study, checks: int) -> list[Page]:
@@ -46,6 +46,12 @@ def _relevance(study: Study, checks: int) -> list[Page]:
     return study_pages(study, checks)
 
 
+def _preference(study: Study, checks: int) -> list[Page]:
+    from recenter_utils.annotation.preference_pages import study_pages
+
+    return study_pages(study, checks)
+
+
 #: Every task by its name. A stage that makes pages of its own puts its builder here.
 TASKS: Mapping[str, Task] = {
     task.name: task
@@ -53,7 +59,7 @@ TASKS: Mapping[str, Task] = {
         Task("attribute_quality", ATTRIBUTE_QUALITY, _quality),
         Task("refined_attributes", ATTRIBUTE_QUALITY, _refined),
         Task("relevance", RELEVANCE, _relevance),
-        Task("preference", PREFERENCE),
+        Task("preference", PREFERENCE, _preference),
     )
 }
 
@@ -71,13 +77,8 @@ def task_pages(study: Study, task: Task, file: Path | None = None, checks: int =
     """Return what is to be judged: the pages of `file`, of the study's own items file, or made from its tables."""
     own = study.folder / "items" / f"{task.name}.jsonl"
     source = file or (own if own.is_file() else None)
-    if source is None and task.build:
-        return pages.check(task.build(study, checks), task.scale.task, f"Study '{study.name}'")
     if source is None:
-        raise RecenterError(
-            f"Study '{study.name}' has no items for {task.name.replace('_', '-')} yet: write them to {own}, one page a "
-            "line, or name a file with --pages."
-        )
+        return pages.check(task.build(study, checks), task.scale.task, f"Study '{study.name}'")
     if checks:
         raise RecenterError(
             f"--checks draws check items from the study's tables; those of {source} stand in the file (expected)."

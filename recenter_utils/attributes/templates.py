@@ -109,7 +109,7 @@ def _normalised(text: str, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 def _folded() -> np.ndarray:
     """Return what each code point becomes: lower case (of İ, whose lower case is two, the first), 0, or a space."""
     table = np.arange(0x110000, dtype=np.uint32)
-    for code in range(len(table)):
+    for code in range(0x20000):  # beyond are Chinese characters, and none that has a case or is a digit or a space
         character = chr(code)
         if character.isspace():
             table[code] = _SPACE

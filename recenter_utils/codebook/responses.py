@@ -28,26 +28,30 @@ TABLES = (
             "user_id": text("Whose attributes it was given; null for a generic one, which is given none.", True),
             "generator": GENERATOR,
             "condition": one_of(CONDITIONS, "Whether it was given attributes."),
-            "attribute_ids": column(pl.List(pl.String), "The attributes it was given.", unit="list"),
-            "text": text("The response; null where there is none.", nullable=True),
+            "attribute_ids": column(pl.List(pl.String), "The attributes it was given, in this order.", unit="list"),
+            "text": text("The response; null where there is none. One that was cut short is none.", nullable=True),
             "status": one_of(STATUSES, "What became of it: a refusal in words is `refused` and keeps its text."),
-            "error": text("Why it failed; see `inference/run.py`.", nullable=True),
+            "error": text(
+                "Why there is no text: `refused` by the server, or why it failed (`inference/run.py`).", True
+            ),
         },
         ["response_id"],
     ),
     table(
         "generation",
-        "a generator, and what became of the pairs of a request and a user put to it",
+        "a generator, and what became of the pairs of a request and a user put to it: each counts once, in this order",
         {
             "generator": GENERATOR,
             "n_pages": count("Pairs of a request and a user with relevant attributes, drawn for the study."),
             "n_compared": count("Of these, with two responses that can be compared."),
+            "n_failed": count("Without: one of the two was cut short, too long to ask for, or lost to the server."),
             "n_refused": count("Without: one of the two is a refusal."),
             "n_empty": count("Without: one of the two is empty."),
-            "n_failed": count("Without: one of the two was cut short, too long to ask for, or lost to the server."),
             "n_identical": count("Without: the two are the same text, to white space."),
-            "words_generic": number("Mean length of its generic responses that are compared.", unit="words"),
-            "words_personalised": number("Of its personalised ones.", unit="words"),
+            "words_generic": number(
+                "Mean length of the generic responses of its pairs that are compared.", unit="words"
+            ),
+            "words_personalised": number("Of the personalised ones.", unit="words"),
         },
         ["generator"],
     ),
@@ -103,7 +107,7 @@ TABLES = (
         {
             "rater": RATER,
             "n": count("Comparisons that it judged in both orders."),
-            "bias": number("Mean points by which it leans to the response shown first.", unit="-4 to 4"),
+            "bias": number("Mean points by which it leans to the response shown first.", unit="-2 to 2"),
             "low": LOW,
             "high": HIGH,
             "same": share("Share of these with the same recoded rating in both orders.", nullable=True),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from recenter_utils.figures.style import PALETTE, STYLE, bare, room_for_stamp
@@ -31,13 +30,16 @@ def confidence(attributes: pd.DataFrame, threshold: float) -> Figure:
 
 def attributes_per_user(counts: pd.DataFrame) -> Figure:
     """Draw attributes a user before and after merging. Columns source, extracted, merged; a row a user."""
-    long = counts.melt(id_vars="source", value_vars=["extracted", "merged"], var_name="stage", value_name="attributes")
+    sources = list(counts["source"].unique())
+    places = counts["source"].map(sources.index).to_numpy(float)
+    rng = np.random.default_rng(0)  # beside one another, so that equal counts are seen; the same in each run
     with plt.rc_context(STYLE):
         figure, panel = plt.subplots(figsize=(7, 3.8), layout="constrained")
-        sns.stripplot(
-            long, x="source", y="attributes", hue="stage", dodge=True, jitter=0.18, size=4, alpha=0.7,
-            palette=["#b0b0b0", PALETTE[0]], ax=panel,
-        )  # fmt: skip
+        for stage, beside, colour in (("extracted", -0.2, "#b0b0b0"), ("merged", 0.2, PALETTE[0])):
+            spread = places + beside + rng.uniform(-0.09, 0.09, len(counts))
+            panel.scatter(spread, counts[stage], s=16, alpha=0.7, color=colour, linewidths=0, label=stage)
+        panel.set_xticks(range(len(sources)), sources)
+        panel.grid(visible=False, axis="x")
         panel.set(xlabel="", ylabel="attributes of one user", ylim=(0, None))
         panel.legend(title="", frameon=False)
         bare(panel)

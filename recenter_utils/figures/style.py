@@ -10,7 +10,6 @@ import matplotlib
 matplotlib.use("agg", force=False)
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,7 +19,10 @@ from recenter_utils.report import ORIGIN_TEXT
 if TYPE_CHECKING:
     from recenter_utils.study import Study
 
-PALETTE = sns.color_palette("colorblind")
+#: The colours of seaborn's palette `colorblind`; seaborn itself brings scipy.stats along, a second of each notebook.
+PALETTE = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
+)  # fmt: skip
 KIND_COLOURS = {"real": PALETTE[0], "synthetic": PALETTE[1]}
 _ORIGIN_COLOURS = {"simulated": "#a3341f", "model": "#4b4f8f", "published": "#5c5c5c", "human": "#2c6e49"}
 #: The look of all figures, for `plt.rc_context`.
@@ -56,13 +58,13 @@ def finish(figure: Figure, study: Study, name: str) -> Image:
 
 def bare(panel: Axes) -> None:
     """Take off the frame that says nothing."""
-    sns.despine(ax=panel)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def room_for_stamp(figure: Figure) -> None:
-    """Leave the top edge free for the origin."""
+    """Leave the top edge free for the origin: of a tall figure no more than the stamp needs."""
     engine: Any = figure.get_layout_engine()
-    engine.set(rect=(0, 0, 1, 0.94))
+    engine.set(rect=(0, 0, 1, max(0.94, 1 - 0.3 / figure.get_figheight())))
 
 
 def nothing(words: str) -> Figure:

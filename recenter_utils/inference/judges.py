@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from recenter_utils.tables import table
 #: The columns of every table of judgments.
 COLUMNS = table("quality_judgments").columns
 
-_FAILURES = {"rater": pl.String, "error": pl.String}
+#: What an answer says of an item: a judgment's label, and if it has them score, reason and first_shown.
+Reading = Callable[[Mapping[str, Any], Mapping[Any, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,19 @@ class Judge:
     task: Task
 
 
+def as_it_stands(item: Mapping[str, Any], answer: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what an answer says whose label means the same of every item."""
+    return {"label": answer["label"], "score": answer.get("score"), "reason": answer.get("reasoning")}
+
+
 def ask(
     items: pl.DataFrame,
     slots: Sequence[str],
     judges: Iterable[Judge],
     scale: Scale,
     *,
+    read: Reading = as_it_stands,
+    by: Sequence[str] = (),
     numbered: bool = True,
     cache: Path | None = None,
     max_cost: float | None = None,
@@ -44,10 +52,12 @@ def ask(
     """Ask every judge about every item.
 
     Args:
-        items: item_id and a column for each slot.
+        items: item_id and a column for each slot, besides whatever `read` and `by` look at.
         slots: What the tasks' prompts are filled with.
         judges: Who is asked, in order.
-        scale: What they answer on; an answer's `label` is one of its labels.
+        scale: What they answer on; the label that is read is one of its labels.
+        read: What an item (a row of `items`) and the fields of a usable answer to it come to.
+        by: Columns of strings of `items`, for whose values failures are counted apart.
         numbered: Whether an answer without a graded score has its label's number for a score, or none.
         cache: File of stored answers.
         max_cost: US dollars for each model, over all judges that are this model.
@@ -55,31 +65,32 @@ def ask(
 
     Returns:
         Judgments in the columns of the codebook, a row a usable answer, with the graded score where an answer has one
-        (elsewhere see `numbered`); and failures: rater, error (see `run`), n.
+        (elsewhere see `numbered`); and failures: rater, the columns `by`, error (see `run`), n.
 
     Raises:
         RecenterError: A model answered no request at all, because of its server.
     """
-    filled = items.select(slots).to_dicts()
+    filled, whole = items.select(slots).to_dicts(), items.to_dicts()
     left: dict[str, float] = {}
     rows: list[dict[str, Any]] = []
-    failures: list[tuple[str, str]] = []
+    failures: list[tuple[str, ...]] = []
     for judge in judges if filled else ():
         budget = left.get(judge.model.name, max_cost)
         answers = run(judge.task, filled, judge.model, cache=cache, max_cost=budget, progress=progress)
         unanswered(answers)  # raises where no request at all was answered
         if budget is not None:
             left[judge.model.name] = max(0.0, budget - float(answers["cost"].sum()))
-        for item, answer in zip(items["item_id"], answers.to_dict("records"), strict=True):
+        for item, answer in zip(whole, answers.to_dict("records"), strict=True):
             if isinstance(answer["error"], str):
-                failures.append((judge.rater, answer["error"]))
+                failures.append((judge.rater, *(item[name] for name in by), answer["error"]))
             else:
-                label, score = answer["label"], answer.get("score")
-                if score is None and numbered:
-                    score = scale.score(label)
-                rows.append(judgment(scale, item, judge.rater, "llm", label, score, answer.get("reasoning")))
-    counted = pl.DataFrame(failures, schema=_FAILURES, orient="row").group_by("rater", "error", maintain_order=True)
-    return in_columns(rows), counted.agg(n=pl.len().cast(pl.Int64))
+                said = {"score": None} | dict(read(item, answer))
+                if said["score"] is None and numbered:
+                    said["score"] = scale.score(said["label"])
+                rows.append(judgment(scale, item["item_id"], judge.rater, "llm", **said))
+    columns = ["rater", *by, "error"]
+    counted = pl.DataFrame(failures, schema=dict.fromkeys(columns, pl.String), orient="row")
+    return in_columns(rows), counted.group_by(columns, maintain_order=True).agg(n=pl.len().cast(pl.Int64))
 
 
 def worth_asking(failures: pl.DataFrame) -> int:
@@ -95,8 +106,10 @@ def judgment(
     label: str,
     score: float | None,
     reason: str | None = None,
+    first_shown: str | None = None,
 ) -> dict[str, Any]:
-    """Return a judgment as a row. score: None where there is none."""
+    """Return a judgment as a row. score: None where there is none. first_shown: of two responses, if it was asked of
+    two."""
     return {
         "task": scale.task,
         "item_id": item,
@@ -106,6 +119,7 @@ def judgment(
         "score": None if score is None else float(score),
         "reason": reason,
         "flagged": False,
+        "first_shown": first_shown,
     }
 
 

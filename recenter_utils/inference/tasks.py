@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from recenter_utils.inference.final_line import FinalLine
 from recenter_utils.inference.prompts import Prompt, load_prompt
@@ -35,7 +36,7 @@ class Output(BaseModel):
 
 
 class TextOutput(Output):
-    """Base of answers in free text that end with a line of their own: they have no schema."""
+    """Base of answers in free text: they have no schema."""
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -152,6 +153,19 @@ class RelevanceJudgment(TextOutput):
         return cls(label="yes" if yes else "no", reasoning=reasoning)
 
 
+def _no_truth_value(rating: Any) -> Any:
+    if isinstance(rating, bool):  # it would pass for 1
+        raise ValueError("is no number")
+    return rating
+
+
+class PreferenceJudgment(Output):
+    """Which of two responses is better (§6.1): 1 strongly the first, A, to 5 strongly the second, B."""
+
+    reasoning: str
+    rating: Annotated[int, Field(ge=1, le=5), BeforeValidator(_no_truth_value)]
+
+
 class PairFilter(Output):
     """The coarse filter of §5.1: the numbers of a user's attributes that may matter, each once."""
 
@@ -162,6 +176,42 @@ class PairFilter(Output):
         given = {attribute["number"] for attribute in slots["attributes"]}
         if unknown := [number for number in self.relevant if number not in given]:
             raise ValueError(f"no attribute has the number {', '.join(map(str, unknown[:5]))}")
+
+
+#: What a reasoning model says to itself before it answers. What was never closed leaves no answer.
+_THINKING = re.compile(r"\A(?:\s*<think>.*?(?:</think>|\Z)|(?:(?!<think>).)*?\n</think>[ \t]*\n)", re.S)
+
+
+class Response(TextOutput):
+    """A response to a request (§6.1), as it came but for thinking and white space around it.
+
+    One without a word is one too: it is recorded as empty, and not put down to its form.
+    """
+
+    text: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """See `Output.from_text`."""
+        return cls(text=_THINKING.sub("", text, count=1).strip())
+
+
+def stands_in(quote: str, text: str) -> bool:
+    """Say whether a quotation's words stand in a text one behind another, in any case and with any marks between."""
+    words, held = (" ".join(["", *re.findall(r"\w+", one.casefold()), ""]) for one in (quote, text))
+    return not words.isspace() and words in held
+
+
+class Mention(Output):
+    """Whether a response names an attribute of its reader outright (§6.2), with the words that come nearest."""
+
+    quote: str
+    explicit: bool
+
+    def check(self, slots: Mapping[str, Any]) -> None:
+        """See `Output.check`: a mention that is not in the response was not found there."""
+        if self.explicit and not stands_in(self.quote, slots["response"]):
+            raise ValueError("the words that are to name the attribute do not stand in the response")
 
 
 @dataclass(frozen=True)
@@ -197,3 +247,7 @@ ATTRIBUTE_VERIFICATION_CRITERIA = Task("attribute_verification_criteria", Attrib
 ATTRIBUTE_REFINEMENT = Task("attribute_refinement", AttributeRefinement)
 PAIR_FILTER = Task("pair_filter", PairFilter)
 RELEVANCE_JUDGMENT = Task("relevance", RelevanceJudgment, RELEVANCE_LINE)
+GENERIC_RESPONSE = Task("generic_response", Response)
+PERSONALISED_RESPONSE = Task("personalised_response", Response)
+PREFERENCE_JUDGMENT = Task("preference", PreferenceJudgment)
+MENTION = Task("mention", Mention)

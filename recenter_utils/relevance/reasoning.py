@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recenter_utils.inference.judges import in_columns, judgment
 from recenter_utils.report import in_cell, interval_of, with_interval
 from recenter_utils.scales import RELEVANCE
 from recenter_utils.settings import Grpo
 from recenter_utils.stats import classification
 from recenter_utils.stats.resampling import Interval
 from recenter_utils.tables import table
-from recenter_utils.training import curves, grpo_card
 from recenter_utils.training import examples as pairs
-from recenter_utils.training.grpo import Trained
-from recenter_utils.training.rewards import label_of, reasoning_of
+from recenter_utils.training.grpo import card, curves
+from recenter_utils.training.grpo.rewards import label_of, reasoning_of
+from recenter_utils.training.grpo.runs import Trained
 
 #: Characters of a reasoning on a page; of a longer one the beginning and, more of it, the end.
 SHOWN = 1200
@@ -43,7 +44,7 @@ def lacking(examples: pl.DataFrame, rules: Grpo) -> str:
 def described(trained: Trained | None, reason: str, left: Mapping[Path, int] | None = None) -> str:
     """Return what was trained, or why nothing was and what it takes, and which unfinished runs stand there.
 
-    reason: See `lacking`. left: See `grpo.unfinished`.
+    reason: See `lacking`. left: See `runs.unfinished`.
     """
     if trained is None:
         return f"No reasoning model was trained: {reason}.{_ADVICE if reason == NOT_ASKED else ''}{_left(left or {})}"
@@ -71,7 +72,7 @@ def _left(left: Mapping[Path, int]) -> str:
 
 def how(trained: Trained | None) -> pl.DataFrame:
     """Return how it was trained, a row a fact: columns what and how."""
-    rows = list(grpo_card.rows(trained.record).items()) if trained else []
+    rows = list(card.rows(trained.record).items()) if trained else []
     return pl.DataFrame(rows, schema={"what": pl.String, "how": pl.String}, orient="row")
 
 
@@ -82,24 +83,21 @@ def curve(trained: Trained | None) -> pl.DataFrame:
 
 def judgments(trained: Trained | None) -> pl.DataFrame:
     """Return the table `grpo_judgments`: a row an answer that ends with the final line, before and after."""
-    columns = table("grpo_judgments").columns
     rows = [
-        dict.fromkeys(columns)
-        | {
-            "task": RELEVANCE.task,
-            "item_id": answer["item_id"],
-            "rater": name,
-            "rater_kind": kind,
-            "label": label,
-            "score": float(RELEVANCE.score(label)),
-            "reason": reasoning_of(answer["text"]),
-            "flagged": False,
-        }
+        judgment(
+            RELEVANCE,
+            answer["item_id"],
+            name,
+            kind,
+            label,
+            RELEVANCE.score(label),
+            reasoning_of(answer["text"]),
+        )
         for name, kind, said in _answers(trained)
         for answer in said
         if (label := label_of(answer["text"], answer["truncated"]))
     ]
-    return pl.DataFrame(rows, schema=columns)
+    return in_columns(rows)
 
 
 def answered(trained: Trained | None) -> pl.DataFrame:

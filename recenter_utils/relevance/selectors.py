@@ -13,6 +13,7 @@ from recenter_utils.settings import Selector
 from recenter_utils.stats import classification
 from recenter_utils.tables import table
 from recenter_utils.training import examples as pairs
+from recenter_utils.training.card import kept_layers
 from recenter_utils.training.classifier import Classifier
 from recenter_utils.training.parts import divide
 
@@ -111,9 +112,10 @@ def described(selector: Classifier | None, lacking: str = "") -> str:
     if selector is None:
         return f"No selector was trained: {lacking}."
     found = selector.record
+    base = found["settings"]["base"].rpartition("/")[2] + kept_layers(found["settings"])
     return (
-        f"Trained from {found['settings']['base'].rpartition('/')[2]} in {found['seconds']:,.0f} seconds on "
-        f"{found['device']}, with {found['peak_memory'] / 2**30:.1f} GiB at most {found['memory_of']}."
+        f"Trained from {base}, in {found['seconds']:,.0f} seconds on {found['device']}, with "
+        f"{found['peak_memory'] / 2**30:.1f} GiB at most {found['memory_of']}."
     )
 
 

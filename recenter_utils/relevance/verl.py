@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from recenter_utils.errors import RecenterError
 from recenter_utils.relevance import pairing, selectors
 from recenter_utils.settings import Grpo
-from recenter_utils.training import bases, examples, smoke
+from recenter_utils.training import bases, examples
+from recenter_utils.training.grpo import smoke
 from recenter_utils.training.verl import export
 
 if TYPE_CHECKING:

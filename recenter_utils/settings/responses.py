@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recenter_utils.settings.encoder import Encoder
 from recenter_utils.settings.section import Section
 
 
@@ -37,19 +36,27 @@ class Preferences(Section):
     )
 
 
-class Reward(Encoder):
+class Reward(Section):
     """How reward models are trained (§6.3)."""
 
     bases: tuple[str, ...] = Field(
         ("all-MiniLM-L6-v2",),
         min_length=1,
         description="Backbones: hub names, folders as seen from the study's, or the embedded encoder. The paper's: "
-        "answerdotai/ModernBERT-base, Qwen/Qwen2.5-1.5B, meta-llama/Llama-3.2-1B.",
+        "answerdotai/ModernBERT-base, Qwen/Qwen2.5-1.5B, meta-llama/Llama-3.2-1B. The learning curve and the models of "
+        "single annotators are of the first.",
     )
     tune: Literal["all", "head"] = Field(
         "all", description="What is trained: all weights, or a linear head on the frozen backbone (seconds on a CPU)."
     )
-    max_tokens: int = Field(1024, ge=16, description="Longest input; the response is cut, never the attribute.")
+    max_tokens: int = Field(1024, ge=64, description="Longest input; the response is cut, never the attribute.")
+    epochs: int = Field(3, ge=1, description="Passes over the ratings; all of them are made.")
+    batch_size: int = Field(16, ge=1, description="Comparisons a step.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate, where all weights are trained.")
+    lora_rank: int | None = Field(
+        32, ge=1, description="Rank of LoRA for decoders; null: all their weights. Encoders train all of theirs."
+    )
+    lora_learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate of the adapters.")
     folds: int = Field(5, ge=2, description="Parts that requests are divided into: each is predicted by the others.")
     ratings: tuple[Annotated[int, Field(ge=10)], ...] = Field(
         (50, 100, 200, 400, 800), min_length=1, description="Numbers of ratings on the learning curve."

@@ -158,7 +158,7 @@ def _sums(
     if statistic == "pearson":
         x, y = _centred(ratings.scores, first), _centred(ratings.scores, second)
         parts = [ratings.totals(one, 1, weights) for weights in (np.ones_like(x), x, y, x * x, y * y, x * y)]
-        return np.concatenate(parts, axis=2), _pearson
+        return np.concatenate(parts, axis=2), pearson
     weights = disagreement_weights(max(labels, 1), statistic)
     apart = ratings.totals(one, 1, weights[first, second])
     rows, columns = ratings.totals(first, labels), ratings.totals(second, labels)
@@ -212,7 +212,8 @@ def ac1_from(agreement: Array, shares: Array) -> Array:
     return (agreement - chance) / (1 - chance)
 
 
-def _pearson(sums: Array) -> Array:
+def pearson(sums: Array) -> Array:
+    """Return Pearson's correlation from sums of 1, x, y, xx, yy and xy on the last axis; NaN where one is constant."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
     # What rounding leaves of a rater's spread where all numbers are the same is no spread.

@@ -91,6 +91,21 @@ def correlation_test(
     return PermutationTest(max(-1.0, min(1.0, value)), p, n, len(sums), exact)
 
 
+def least_significant(n: int, level: float = 0.05) -> float:
+    """Return the smallest Spearman correlation of n points, without ties, whose exact two-sided p is at most `level`.
+
+    NaN where no correlation is high enough, and with more points than are gone through (`EXACT_UP_TO`). With five
+    points only a correlation of 1 has a p below .05.
+    """
+    if not 2 <= n <= EXACT_UP_TO:
+        return float("nan")
+    places = 2.0 * np.arange(n) - (n - 1)
+    sums = np.sort(places[orders(n)] @ places)
+    p = 2 * (len(sums) - np.searchsorted(sums, sums, side="left")) / len(sums)
+    enough = sums[p <= level]
+    return float(enough[0] / (places @ places)) if len(enough) else float("nan")
+
+
 def orders(n: int) -> NDArray[np.int8]:
     """Return every order of `n` things, shape (n!, n)."""
     table = np.zeros((1, min(n, 1)), dtype=np.int8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def _readme(record: dict[str, Any]) -> str:
         for row in record["test"]
     ]
     rows = {
-        "base": f"`{settings['base']}`",
+        "base": f"`{settings['base']}`{kept_layers(settings)}",
         "input": f"{purpose.reads}; at most {settings['max_tokens']} tokens, of which only the first part is cut",
         "loss": f"cross-entropy; a positive example weighs {settings['beta'] ** 2:g}, a negative one 1 (beta "
         f"{settings['beta']:g})",
@@ -178,6 +178,12 @@ def _readme(record: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def kept_layers(settings: Mapping[str, Any]) -> str:
+    """Return in words how much of its base a classifier kept; an empty string for all of it."""
+    number = settings["layers"]
+    return f", at most {number} layer{'s' * (number > 1)} of it" if number else ""
 
 
 def _number(value: float | None) -> str:

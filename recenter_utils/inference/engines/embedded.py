@@ -60,6 +60,6 @@ class EmbeddedEngine(Engine):
         except Exception as problem:
             detail = f"{type(problem).__name__}: {problem}"
             return Answer(error="server", detail=detail, prompt_tokens=asked)
-        text = said.text if isinstance(said, Graded) else json.dumps(said)
+        text = said.text if isinstance(said, Graded) else said if isinstance(said, str) else json.dumps(said)
         score = said.score if isinstance(said, Graded) else None
         return Answer(text=text, prompt_tokens=asked, completion_tokens=len(text) // 4, score=score)

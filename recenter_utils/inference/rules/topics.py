@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
+from recenter_utils.inference.embeddings import encoder
+
 #: What MiniLM sees: the opening of each turn, up to a length that it encodes quickly.
 TURN, CONVERSATION = 45, 130
 #: Vectors kept between requests (384 float32 each, so about 30 MB).
@@ -33,9 +35,7 @@ class Bank(NamedTuple):
 
 
 def _encode(texts: list[str]) -> np.ndarray:
-    from recenter_utils.inference.embeddings import encoder  # on first use: it brings torch along
-
-    return encoder().model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+    return encoder().encode(texts)
 
 
 @cache

@@ -16,7 +16,7 @@ import yaml
 from recenter_utils.errors import RecenterError
 from recenter_utils.settings import Grpo
 from recenter_utils.training import examples as pairs
-from recenter_utils.training.grpo_prompts import prompts, reference
+from recenter_utils.training.grpo.prompts import prompts, reference
 
 TEMPLATE = Path(__file__).with_name("grpo.yaml")
 
@@ -44,7 +44,7 @@ KEYS = {
 
 _REWARD = '''"""The reward that verl calls for each answer: the final line is read as that of the study's judges is."""
 
-from recenter_utils.training import rewards
+from recenter_utils.training.grpo import rewards
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):

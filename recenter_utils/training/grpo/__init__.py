@@ -1,0 +1,1 @@
+"""A reasoning model trained with GRPO."""
