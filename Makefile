@@ -2,6 +2,9 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
+# Processes that share the tests. A thread each: libraries that take every core would keep each other waiting.
+JOBS ?= 2
+
 .PHONY: help book test lint vllm-cpu lab clean
 
 help:
@@ -17,7 +20,7 @@ book: .venv/.run
 	@$(BIN)/recenter book demo
 
 test: .venv/.test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/.test
 	$(BIN)/ruff check .

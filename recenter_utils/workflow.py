@@ -11,7 +11,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from recenter_utils import notebooks, processes
 from recenter_utils.declarations import declaration
@@ -51,7 +52,8 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
         command = [
             sys.executable, "-m", "snakemake", "--snakefile", str(study.root / "notebooks" / "Snakefile"),
             "--directory", str(study.folder), "--config", f"study={study.folder}",
-            "--cores", str(jobs), "--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "host", "progress",
+            "--cores", str(jobs), "--scheduler", "greedy", "--nolock", "--rerun-incomplete", "--keep-going",
+            "--quiet", "host", "progress",
             # Snakemake goes by times and by what it remembers; what the executed notebooks recorded decides.
             "--rerun-triggers", "mtime", "params", "input", "--forcerun", *stale,
             "--", wanted[-1].seen_from_study(wanted[-1].stamp) if only else "all",
@@ -77,6 +79,15 @@ def needed(plan: Sequence[Step], chosen: str) -> list[Step]:
     return [step for step in plan if step.name in found]
 
 
+def chains(plan: Sequence[Step]) -> dict[str, int]:
+    """Return for each step how many steps the longest chain has that begins with it: those of long chains go first."""
+    found: dict[str, int] = {}
+    for step in reversed(plan):
+        later = [other for other in plan if set(step.entry.writes) & set(other.entry.reads)]
+        found[step.name] = 1 + max((found[other.name] for other in later), default=0)
+    return found
+
+
 def planned(study: str) -> list[Step]:
     """Return the steps as the run that is going on planned them. The Snakefile asks."""
     opened = Study.open(study)
@@ -89,6 +100,9 @@ def execute(step: Step) -> None:
 
     Raises RecenterError naming the cell that failed; what ran until then is kept beside it.
     """
+    # jsonschema, which papermill brings along, would compile a grammar of web addresses for two seconds. It does
+    # without where the module is absent, and no schema of notebooks knows an address.
+    sys.modules.setdefault("rfc3987_syntax", cast(ModuleType, None))
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -113,14 +127,18 @@ def execute(step: Step) -> None:
         _remember(partial, record)
         step.failed.unlink(missing_ok=True)
         partial.replace(step.executed)
-        # By content: Snakemake reruns nothing downstream where a notebook wrote the same tables again.
-        step.stamp.write_text(json.dumps(record["outputs"], sort_keys=True), "utf-8")
+        _stamp(step, record)
     except PapermillExecutionError as problem:
         partial.replace(step.failed)
         raise RecenterError(_failure(step, problem)) from None
     finally:
         partial.unlink(missing_ok=True)
         pid.unlink(missing_ok=True)
+
+
+def _stamp(step: Step, record: Mapping[str, Any]) -> None:
+    # By content: the next run of Snakemake sees no change where a notebook wrote the same tables again.
+    step.stamp.write_text(json.dumps(record["outputs"], sort_keys=True), "utf-8")
 
 
 def _failure(step: Step, problem: Any) -> str:
@@ -208,6 +226,10 @@ def main() -> int:
     parser.add_argument("notebook")
     arguments = parser.parse_args()
     step = next(step for step in planned(arguments.study) if step.name == arguments.notebook)
+    if (record := step.recorded()) and step.condition() == "up to date":
+        # Snakemake plans all that stands behind a notebook, before it can know that the tables are the same again.
+        _stamp(step, record)
+        return 0
     _say(f"{step.name} …")
     started = time.monotonic()
     try:

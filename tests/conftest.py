@@ -2,15 +2,88 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import gc
 import os
-import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
-from tests.workspaces import ROOT, new_workspace, recenter
+from tests.workspaces import ROOT, copied, new_workspace, recenter
 
-MODELS = Path("data", "demo", "models")
+# How long an example takes says how busy the machine is.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+#: Where several processes share the tests (`make test`), these files and folders begin: they take longest. After them
+#: come those that use the finished demo.
+FIRST = ("serving", "test_alone.py", "grpo")
+
+#: Ends, since it measures time: by then the other processes have little left to do.
+LAST = "test_annotation_load.py"
+
+
+def pytest_sessionstart() -> None:
+    """Let an interrupt interrupt: a shell that starts the tests in the background has them ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file or folder in one process where several share them, and begin with what takes longest."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+
+    def rank(item: pytest.Item) -> int:
+        name = group(item)
+        if name in FIRST:
+            return FIRST.index(name)
+        return len(FIRST) + (2 if name == LAST else "finished_demo" not in getattr(item, "fixturenames", ()))
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=rank)
+
+
+def group(item: pytest.Item) -> str:
+    """Return the file or folder under tests/ that a test is of: what its module or conftest.py makes is made once."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Have a folder made once for all processes that share the tests: once(name, make). For reading only."""
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            base = base.parent
+        folder, said = base / name, base / f"{name}.said"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not said.exists():
+                said.write_text("unfinished", encoding="utf-8")
+                try:
+                    make(folder)
+                except BaseException as problem:
+                    said.write_text(f"{type(problem).__name__}: {problem}", encoding="utf-8")
+                    raise
+                said.write_text("", encoding="utf-8")
+        if why := said.read_text(encoding="utf-8"):
+            pytest.fail(f"'{name}' could not be made, in this process or another: {why}")
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +102,36 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _no_sockets_left() -> Iterator[None]:
+    """A test closes its sockets: Python would warn of one that it leaves later, within a test that knows nothing."""
+    before = open_sockets()
+    yield
+    if left := [file for name, file in open_sockets().items() if name not in before]:
+        ends = [f"{end.laddr} to {end.raddr}" for end in psutil.Process().net_connections() if end.fd in left]
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            gc.collect()
+        pytest.fail(f"{len(left)} sockets were left open: {', '.join(ends[:3]) or 'of an event loop'}")
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed() -> Iterator[None]:
+    """A figure that a test looks at stays in memory until somebody closes it."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
+def open_sockets() -> dict[str, int]:
+    """Return file descriptors of this process's sockets by the sockets' names; none where the system lists none."""
+    folder, found = Path("/proc/self/fd"), {}
+    for file in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # the listing itself
+            if (name := str(file.readlink())).startswith("socket:"):
+                found[name] = int(file.name)
+    return found
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace of the test's own, in which nothing has run."""
@@ -38,20 +141,19 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_demo(once: Once) -> Path:
     """A workspace in which the demo has run. For reading only; change a copy (`demo_copy`)."""
-    root = new_workspace(tmp_path_factory.mktemp("finished") / "workspace")
-    done = recenter(root, "run", "demo")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return root
+
+    def finish(root: Path) -> None:
+        done = recenter(new_workspace(root), "run", "demo")
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    return once("finished", finish)
 
 
 @pytest.fixture
 def demo_copy(finished_demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the finished demo, with its times, so that nothing in it is out of date."""
-    root = tmp_path / "workspace"
-    # Trained weights are replaced whole and never written into, so that a link is as good as a copy.
-    shutil.copytree(finished_demo, root, ignore=shutil.ignore_patterns("models"), copy_function=shutil.copy2)
-    shutil.copytree(finished_demo / MODELS, root / MODELS, copy_function=os.link)
+    root = copied(finished_demo, tmp_path / "workspace")
     monkeypatch.setenv("RECENTER_ROOT", str(root))
     return root

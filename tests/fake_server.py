@@ -102,7 +102,7 @@ class FakeServer:
         self.batches_end: str | None = "completed"  # None: they stay in progress
         self.looks_fail = 0  # how many of the next looks at a batch fail
         self.edit_results: Callable[[list[str]], list[str]] = lambda lines: lines
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._runner: web.AppRunner
         self.port = 0
 
@@ -136,6 +136,7 @@ class FakeServer:
 
     def serve(self, ready: Callable[[], object]) -> None:
         """Serve until the loop is stopped; then cut every connection."""
+        self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         self._loop.run_until_complete(self._start())
         ready()

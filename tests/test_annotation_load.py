@@ -21,7 +21,7 @@ from recenter_utils.annotation.store import Store
 from recenter_utils.errors import RecenterError
 from recenter_utils.study import Study
 from tests.crowd import Annotator, Server, crowd, percentile, serving, wrong_answers
-from tests.judging import quality_pages
+from tests.judging import preference_pages, quality_pages
 from tests.workspaces import environment, recenter
 
 PEOPLE, PER_ITEM, CAP, PAGES, ITEMS = 50, 3, 3, 50, 5
@@ -159,16 +159,17 @@ def test_options_that_do_not_fit_are_one_sentence(
 ) -> None:
     if "host" in options and " " in options["host"]:
         monkeypatch.setenv("RECENTER_ANNOTATION_KEY", "x" * 32)
+    pages = workspace / "pages.jsonl"
+    pages.write_text("".join(page.model_dump_json() + "\n" for page in preference_pages()))
+    given: dict[str, Any] = {"task": "preference", "port": 0, "file": pages} | options
     with pytest.raises(RecenterError, match=re.escape(message)) as refused:
-        annotate(Study.open("demo"), **{"task": "preference", "port": 0} | options)
+        annotate(Study.open("demo"), **given)
     assert "\n" not in str(refused.value)
     assert not list((workspace / "data" / "demo").glob("annotation/*"))
 
 
-def test_a_task_without_items_says_where_they_go(workspace: Path) -> None:
-    items = workspace / "data" / "demo" / "items" / "preference.jsonl"
-    items.unlink()
-    with pytest.raises(RecenterError, match=f"has no items for preference yet: write them to {items}"):
+def test_a_task_whose_tables_are_not_there_says_what_makes_them(workspace: Path) -> None:
+    with pytest.raises(RecenterError, match="no responses to compare yet: 'recenter run demo --only responses' makes"):
         annotate(Study.open("demo"), "preference", port=0)
 
 

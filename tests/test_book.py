@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -13,14 +12,14 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.inference.prompts import prompt_names
 from recenter_utils.study import Study
 from recenter_utils.tables import TABLES
-from tests.workspaces import add_study, recenter
+from tests import one_process
+from tests.workspaces import add_study, copied, recenter
 
 
 @pytest.fixture(scope="module")
 def book(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's book, built with warnings as errors."""
-    root = tmp_path_factory.mktemp("book") / "workspace"
-    shutil.copytree(finished_demo, root, copy_function=shutil.copy2)
+    root = copied(finished_demo, tmp_path_factory.mktemp("book") / "workspace")
     done = recenter(root, "book", "demo")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"Built {root / 'book/_build/html/index.html'}"
@@ -123,9 +122,9 @@ def test_hostile_text_is_shown_as_text_and_private_text_not_at_all(workspace: Pa
             file.write(json.dumps({"user_id": f"u<{user}>", "messages": messages}) + "\n")
     for name, publish in (("open", "true"), ("closed", "false")):
         add_study(workspace, name, study.format(publish))
-        for command in ("run", "book"):
-            done = recenter(workspace, command, name)
-            assert done.returncode == 0, done.stderr
+        one_process.run(workspace, name)
+        done = recenter(workspace, "book", name)
+        assert done.returncode == 0, done.stderr
     shown = "".join(page.read_text() for page in pages(workspace / "book/_build/study-open/html"))
     for text in ("&lt;script&gt;document.title", "[links](javascript:alert(2)) {{study_title}}", "&lt;iframe srcdoc"):
         assert text in shown

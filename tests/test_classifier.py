@@ -18,7 +18,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+from transformers import AutoModel, BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.embeddings import MINILM
@@ -186,6 +186,19 @@ def test_the_card_says_what_it_is(tiny: Path, tmp_path: Path) -> None:
         assert f"| {part['split']} | {part['examples']} |" in said
     assert f"{measured(found, 'recall')['value']:.3f}" in said
     json.loads((tmp_path / "m" / "card.json").read_text(encoding="utf-8"))
+
+
+def test_an_encoder_may_be_cut_to_its_first_layers_and_keeps_its_word_vectors(tiny: Path, tmp_path: Path) -> None:
+    few = made(80)
+    for layers, kept in ((1, 1), (9, 2)):
+        found = classifier.fitted(tmp_path / "m", few, rules(tiny, epochs=1, layers=layers), 3, progress=False)
+        _, model = tokenizer_and_model(str(tmp_path / "m"))
+        assert model.config.num_hidden_layers == kept
+        held = (AutoModel.from_pretrained(folder).get_input_embeddings().weight for folder in (tiny, tmp_path / "m"))
+        assert torch.equal(*held)
+        assert f"at most {layers} layer" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+        assert ((scores := found.scores(few["text"], few["attribute"])) > 0).all()
+        assert len(set(scores)) > 1
 
 
 def test_the_encoder_of_the_package_is_trained_stored_and_loaded(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from recenter_utils.inference.models import Model, load_models
 from recenter_utils.inference.requests import Answer, Request
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.tables import TABLES
+from tests import one_process
 from tests.fake_server import Asked, FakeServer, Reply, completion
 from tests.workspaces import ROOT, recenter
 
@@ -668,8 +669,7 @@ def test_the_page_of_a_model_that_answers_nonsense_says_so(demo_copy: Path) -> N
         (demo / "models.yaml").write_text(entry, "utf-8")
         text = (demo / "study.yaml").read_text("utf-8").replace("failures: embedded-plain", "failures: nonsense")
         (demo / "study.yaml").write_text(text, "utf-8")
-        done = recenter(demo_copy, "run", "demo", "--only", "07")
-        assert done.returncode == 0, done.stderr + done.stdout
+        one_process.run(demo_copy, "demo", "07")
     found = table(demo_copy, "failures")
     assert len(found) > 100
     assert set(found["error"]) == {"unparsed"}

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import itertools
-import json
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -13,13 +9,13 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recenter_utils import tables
-from recenter_utils.annotation import imports, judgments, quality_pages, simulation
+from recenter_utils.annotation import imports, judgments, simulation
 from recenter_utils.annotation.judgments import GONE, REWORDED, TAKEN_BACK, gather, items_of
 from recenter_utils.annotation.pages import Conversation, Item, Page, Turn
 from recenter_utils.annotation.store import Store
 from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.study import Study
-from tests.workspaces import ROOT, add_study, recenter
+from tests.workspaces import ROOT, add_study
 
 TASK = "attribute_quality"
 TRUTH = ROOT / "data" / "demo" / "truth"
@@ -169,59 +165,6 @@ def test_people_and_simulated_annotators_stand_side_by_side(simulated: Study) ->
     assert alone["rater"].str.starts_with(simulation.PREFIX).all()
 
 
-@pytest.fixture(scope="module")
-def with_people(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo with two people beside its simulated annotators, where nothing may be published; pages 05 and 06 run."""
-    root = tmp_path_factory.mktemp("people") / "workspace"
-    shutil.copytree(finished_demo, root, copy_function=shutil.copy2)
-    file = root / "data" / "demo" / "study.yaml"
-    text = file.read_text().replace("publish_text: true", "publish_text: false")
-    file.write_text(text.replace("[simulated-5]", "[simulated-5, simulated-55, ana@example.org]"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECENTER_ROOT", str(root))
-        demo = Study.open("demo")
-        pages = quality_pages.study_pages(demo)
-        said = [
-            (who, item.item_id, label)
-            for page, label in zip(pages, itertools.cycle(["accepted", "rejected"]))
-            for item in page.items
-            for who in ("anna@example.org", "5f3c0ffee")
-        ]
-        answer(demo, pages, *said)
-        done = recenter(root, "run", "demo", "--only", "06")
-    assert done.returncode == 0, done.stderr + done.stdout
-    return root / "data" / "demo"
-
-
-@pytest.mark.slow
-def test_no_name_of_a_person_is_on_a_page(with_people: Path) -> None:
-    for name in ("05-judgments", "06-attribute-quality"):
-        text = (with_people / "runs" / f"{name}.ipynb").read_text()
-        assert "anna@example.org" not in text
-        assert "5f3c0ffee" not in text
-        assert "annotator B" in text
-        assert "simulated-1" in text
-    raters = pl.read_parquet(with_people / "tables" / "annotators.parquet")["rater"].to_list()
-    assert raters[:3] == ["5f3c0ffee", "anna@example.org", "simulated-1"]
-
-
-@pytest.mark.slow
-def test_pages_say_how_many_people_and_how_many_simulated_annotators_count(with_people: Path) -> None:
-    for name in ("05-judgments", "06-attribute-quality"):
-        assert "2 people and 4 simulated annotators" in (with_people / "runs" / f"{name}.ipynb").read_text()
-
-
-@pytest.mark.slow
-def test_the_page_says_which_excluded_name_has_no_answers(with_people: Path) -> None:
-    executed = json.loads((with_people / "runs" / "05-judgments.ipynb").read_text())
-    # The record of the run holds the settings; the book leaves it out.
-    text = html.unescape(json.dumps(executed["cells"]))
-    assert "ana@example.org" not in text
-    assert "In annotation.excluded, 'simulated-55' has no answers here. Did you mean simulated-5?" in text
-    assert "In annotation.excluded, name 3 has no answers here. Did you mean annotator B?" in text
-    assert "Krippendorff's alpha (ordinal)" in text
-
-
 RELEVANT = [
     '{"prompt_id": "q1", "attribute": "Has a dog.", "strength": 3}',
     '{"prompt_id": "q2", "attribute": "Walks.", "strength": 1}',
@@ -302,15 +245,3 @@ def test_progress_counts_attributes_by_their_answers() -> None:
     items = pl.DataFrame({"item_id": ["a", "b", "c", "d"], "group": ["x", "x", "x", "y"]})
     answers = pl.DataFrame({"item_id": ["a", "a", "b", "d", "d", "d"]})
     assert judgments.progress(answers, items, 2).rows() == [("x", 3, 1, 1, 1), ("y", 1, 0, 0, 1)]
-
-
-def test_the_pages_of_a_study_that_nobody_has_judged_run_and_say_how_to_collect(demo_copy: Path) -> None:
-    file = demo_copy / "data" / "demo" / "study.yaml"
-    file.write_text(file.read_text().replace("  simulated: truth\n", ""))
-    done = recenter(demo_copy, "run", "demo", "--only", "06")
-    assert done.returncode == 0, done.stderr + done.stdout
-    for name in ("quality_judgments", "annotators", "consensus", "attribute_quality"):
-        assert pl.read_parquet(demo_copy / "data" / "demo" / "tables" / f"{name}.parquet").is_empty()
-    runs = demo_copy / "data" / "demo" / "runs"
-    assert "recenter annotate demo attribute-quality" in (runs / "05-judgments.ipynb").read_text()
-    assert "Attribute quality is undefined here" in (runs / "06-attribute-quality.ipynb").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests import one_process
 from tests.workspaces import add_study, recenter
 
 STUDY = """\
@@ -35,8 +36,7 @@ def test_a_real_corpus_goes_through_to_the_book(
     path = shared_data / folder
     text = STUDY.format(format=form, path=path, user_is=user_is, conversations=conversations, turns=turns)
     add_study(workspace, "real", text)
-    done = recenter(workspace, "run", "real")
-    assert done.returncode == 0, done.stderr
+    one_process.run(workspace, "real")
     users = pl.read_parquet(workspace / "data/real/tables/users.parquet")
     assert len(users) == loaded
     assert 50 < users["kept"].sum() < loaded

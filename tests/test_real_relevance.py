@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.workspaces import add_study, recenter
+from tests import one_process
+from tests.workspaces import add_study
 
 JUDGES = ("embedded-cautious", "embedded-plain", "embedded-literal", "embedded-broad", "embedded-eager")
 
@@ -37,9 +38,7 @@ selector: {{epochs: 1, max_tokens: 64}} # to have a row of it; ten passes take m
 def finished(workspace: Path, text: str, data: Path, *notebooks: str) -> Path:
     """Run these notebooks and what they need; return the study's folder."""
     folder = add_study(workspace, "real", text.format(data=data, judges=", ".join(JUDGES)))
-    for notebook in notebooks:
-        done = recenter(workspace, "run", "real", "--only", notebook)
-        assert done.returncode == 0, done.stderr + done.stdout
+    one_process.run(workspace, "real", *notebooks)
     return folder / "tables"
 
 

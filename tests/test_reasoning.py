@@ -14,15 +14,15 @@ from recenter_utils.figures import grpo_curves
 from recenter_utils.relevance import reasoning
 from recenter_utils.settings import Grpo
 from recenter_utils.tables import check
-from recenter_utils.training import grpo, grpo_answers
-from tests.grpo_runs import made
+from recenter_utils.training.grpo import answers, runs
+from tests.grpo.tiny_runs import made
 
 
 def test_a_run_without_references_says_so_and_writes_empty_tables(tmp_path: Path) -> None:
     nothing = made().head(0)
     assert reasoning.lacking(nothing, Grpo(train=True)) == "no example has a label"
     with pytest.raises(RecenterError, match="No reasoning model can be trained: no example has a label"):
-        grpo.trained(tmp_path / "m", nothing, Grpo(train=True, base="smoke"), 1)
+        runs.trained(tmp_path / "m", nothing, Grpo(train=True, base="smoke"), 1)
     assert not (tmp_path / "m").exists()
     parts = pl.DataFrame(
         schema={"pair_id": pl.String, "prompt_id": pl.String, "split": pl.String, "relevant": pl.Boolean}
@@ -40,11 +40,11 @@ def test_a_study_that_does_not_train_says_what_it_takes() -> None:
 
 def test_the_page_names_a_run_that_was_not_finished_and_its_size(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "grpo"
-    assert "stands in" not in reasoning.described(None, reasoning.NOT_ASKED, grpo.unfinished(folder))
+    assert "stands in" not in reasoning.described(None, reasoning.NOT_ASKED, runs.unfinished(folder))
     left = folder.with_name(".grpo-run-abc") / "checkpoint-10"
     left.mkdir(parents=True)
     (left / "optimizer.pt").write_bytes(bytes(3 * 2**20))
-    said = reasoning.described(None, reasoning.NOT_ASKED, grpo.unfinished(folder))
+    said = reasoning.described(None, reasoning.NOT_ASKED, runs.unfinished(folder))
     assert "stands in `models/.grpo-run-abc` (3 MiB)" in said
     assert "delete it where it is not wanted" in said
 
@@ -66,7 +66,7 @@ def _finishes_without_a_run(parts: pl.DataFrame, reason: str) -> str:
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
-def finished(folder: Path, before: list[str], after: list[str], history: list[dict[str, Any]]) -> grpo.Trained:
+def finished(folder: Path, before: list[str], after: list[str], history: list[dict[str, Any]]) -> runs.Trained:
     """Write what a finished run leaves, with answers of ours; a text that ends with … was cut off."""
     folder.mkdir()
     record = {"key": "k", "title": "tiny", "smoke": False, "went_on_at": [], "device": "cpu (none)", "history": history}
@@ -78,8 +78,8 @@ def finished(folder: Path, before: list[str], after: list[str], history: list[di
         ]
         for when, texts in (("before", before), ("after", after))
     }
-    (folder / grpo_answers.FILE).write_text(json.dumps(said), encoding="utf-8")
-    return grpo.Trained(folder)
+    (folder / answers.FILE).write_text(json.dumps(said), encoding="utf-8")
+    return runs.Trained(folder)
 
 
 YES, NO = "It may matter.\nAnswer: YES", "It is a fact.\nAnswer: NO"
@@ -95,7 +95,7 @@ ITEMS = PARTS.select("pair_id", prompt=pl.lit("A request?"), attribute=pl.format
 
 
 @pytest.fixture
-def compared(tmp_path: Path) -> grpo.Trained:
+def compared(tmp_path: Path) -> runs.Trained:
     """Six pairs: wrong to right, right to wrong, right, right, cut off to right, wrong to unparsed."""
     history = [
         {"step": n, "epoch": n / 4, "rewards/reward_label/mean": n / 10, "rewards/reward_format/mean": 0.1, "kl": 0.0}
@@ -104,7 +104,7 @@ def compared(tmp_path: Path) -> grpo.Trained:
     return finished(tmp_path / "run", [YES, YES, NO, YES, "It may…", YES], [NO, NO, NO, YES, NO, "No."], history)
 
 
-def test_only_answers_with_a_final_line_are_judgments_and_the_others_are_counted(compared: grpo.Trained) -> None:
+def test_only_answers_with_a_final_line_are_judgments_and_the_others_are_counted(compared: runs.Trained) -> None:
     found = check("grpo_judgments", reasoning.judgments(compared))
     assert found.group_by("rater", "rater_kind").len().sort("rater").rows() == [
         ("tiny", "llm", 5),
@@ -115,7 +115,7 @@ def test_only_answers_with_a_final_line_are_judgments_and_the_others_are_counted
     assert counted == [(5, 4, 1, 0), (5, 1, 0, 1)]
 
 
-def test_changes_count_every_pair_in_both_directions(compared: grpo.Trained) -> None:
+def test_changes_count_every_pair_in_both_directions(compared: runs.Trained) -> None:
     assert reasoning.changes(compared, PARTS).rows() == [
         ("right", 2, 1, 0),
         ("wrong", 1, 0, 1),
@@ -123,7 +123,7 @@ def test_changes_count_every_pair_in_both_directions(compared: grpo.Trained) -> 
     ]
 
 
-def test_changes_for_the_worse_stand_beside_those_for_the_better(compared: grpo.Trained) -> None:
+def test_changes_for_the_worse_stand_beside_those_for_the_better(compared: runs.Trained) -> None:
     found = reasoning.minds(compared, PARTS, ITEMS)
     assert found["change"].to_list() == ["to right", "to wrong"]
     assert found["reference"].to_list() == ["no", "yes"]
@@ -131,7 +131,7 @@ def test_changes_for_the_worse_stand_beside_those_for_the_better(compared: grpo.
     assert found["reasoning_after"].to_list() == ["It is a fact."] * 2
 
 
-def test_the_claim_says_what_was_lost_as_well(compared: grpo.Trained) -> None:
+def test_the_claim_says_what_was_lost_as_well(compared: runs.Trained) -> None:
     said = reasoning.sentence(compared, PARTS, 1, "")
     assert "from 0.25 over the first quarter of the steps to 0.85 over the last" in said
     assert "2 answers became right and 1 stopped being right" in said
@@ -148,4 +148,4 @@ def test_a_model_that_found_out_to_say_no_is_told_so(tmp_path: Path) -> None:
 
 def test_an_unknown_folder_holds_no_run(tmp_path: Path) -> None:
     with pytest.raises(RecenterError, match="holds no finished GRPO run"):
-        grpo.Trained(tmp_path)
+        runs.Trained(tmp_path)

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recenter_utils.annotation.markdown import LONGEST, LONGEST_LINE, MOST_CELLS, render, render_ours
-from recenter_utils.annotation.pages import read
 from recenter_utils.annotation.screens import BLOCK, CLIPPED, HEAD, PAGES, TEMPLATES, environment, pieces
-from tests.workspaces import ROOT
 
 TAGS = re.compile(r"<\s*/?\s*([a-zA-Z0-9]+)([^>]*)>")
 HARMLESS = {
@@ -101,10 +99,7 @@ def test_no_template_holds_script_style_or_handlers() -> None:
         assert environment().get_template(name)
 
 
-def test_the_demo_has_pages_for_the_screens_to_come() -> None:
-    folder = ROOT / "data" / "demo" / "items"
-    pairs = read(folder / "preference.jsonl", "preference")
-    assert all(2 <= len(page.items) <= 4 for page in pairs)
-    written = "".join(render(page.generic) + render(page.personalised) for page in pairs)
+def test_the_forms_that_models_answer_in_are_written_as_such() -> None:
+    written = render("### Plan\n\n1. One\n\n- **Two**\n\n> Three\n\n| a | b |\n|---|---|\n| 4 | 5 |")
     for form in ("<table>", "<ol>", "<ul>", "<strong>", "<blockquote>", "<h5>"):
         assert form in written

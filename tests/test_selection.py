@@ -15,7 +15,7 @@ from recenter_utils.relevance.consensus import consensus
 from recenter_utils.settings import Selector
 from recenter_utils.stats import references
 from recenter_utils.tables import check, table
-from recenter_utils.training import grpo, reasoners, smoke
+from recenter_utils.training.grpo import runs, smoke
 from tests.relevant import MODELS, PEOPLE, Rater, judgments_of, pairs_of
 
 NOBODY = table("relevance_raters").empty()
@@ -333,8 +333,8 @@ def test_a_smoke_run_is_left_out_and_the_page_says_so() -> None:
 
 
 def test_a_smoke_run_is_known_by_the_names_that_it_gives_itself() -> None:
-    run = object.__new__(grpo.Trained)
-    run.record = {"title": reasoners.title(f"folder/{smoke.NAME}")}
+    run = object.__new__(runs.Trained)
+    run.record = {"title": smoke.name_of(f"folder/{smoke.NAME}")}
     assert (run.base, run.name) == selection.SMOKE
 
 

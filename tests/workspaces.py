@@ -23,6 +23,15 @@ def new_workspace(folder: Path) -> Path:
     return folder
 
 
+def copied(finished: Path, folder: Path) -> Path:
+    """Copy a workspace in which the demo has run, with its times, so that nothing in it is out of date."""
+    models = Path("data", "demo", "models")
+    # Trained weights are replaced whole and never written into, so that a link is as good as a copy.
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("models"), copy_function=shutil.copy2)
+    shutil.copytree(finished / models, folder / models, copy_function=os.link)
+    return folder
+
+
 def recenter(workspace: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the `recenter` command in a workspace, and return how it ended."""
     return subprocess.run(
@@ -32,7 +41,7 @@ def recenter(workspace: Path, *arguments: str, **more: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1200,
     )
 
 

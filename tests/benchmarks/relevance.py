@@ -119,7 +119,7 @@ def main() -> None:
     options = parser.parse_args()
     pairs = pairs_of(options.requests, -(-options.pairs // options.requests)).head(options.pairs)
     requests, attributes = texts(pairs, options.attributes)
-    encoder().model.encode(["warm"])
+    encoder().encode(["warm"])
     print(f"{len(pairs):,} pairs of {options.requests} requests and {len(set(attributes)):,} distinct attributes")
 
     ours, scores = timed(lambda: retrieval.bm25(requests, attributes))
@@ -133,9 +133,9 @@ def main() -> None:
         cache = Path(folder) / "vectors.sqlite"
         ours, _ = timed(lambda: retrieval.similarity(requests, attributes, MINILM, cache))
         again, found = timed(lambda: retrieval.similarity(requests, attributes, MINILM, cache))
-    model, some = encoder().model, slice(0, options.encoded)
+    model, some = encoder(), slice(0, options.encoded)
     twice = requests[some], attributes[some]
-    bare, both = timed(lambda: [model.encode(part, normalize_embeddings=True) for part in twice])
+    bare, both = timed(lambda: [model.encode(part) for part in twice])
     np.testing.assert_allclose(found[some], np.einsum("ij,ij->i", *both), atol=1e-5)
     bare *= len(pairs) / len(both[0])
     print(

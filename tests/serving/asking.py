@@ -25,9 +25,16 @@ def question(
 
 
 def ask(
-    engine: Engine, requests: Sequence[Request], after_each: Callable[[int], None] = lambda _: None
+    engine: Engine,
+    requests: Sequence[Request],
+    after_each: Callable[[int], None] = lambda _: None,
+    *,
+    then_close: bool = False,
 ) -> dict[bytes, Answer]:
-    """Ask and return the answers by key; `after_each` hears how many have come. No request is answered twice."""
+    """Ask and return the answers by key; `after_each` hears how many have come. No request is answered twice.
+
+    then_close: For engines that hold connections, which belong to the event loop that ends with this call.
+    """
     answers: dict[bytes, Answer] = {}
 
     def deliver(request: Request, answer: Answer) -> None:
@@ -35,5 +42,12 @@ def ask(
         answers[request.key] = answer
         after_each(len(answers))
 
-    asyncio.run(engine.ask(iter(requests), deliver))
+    async def asking() -> None:
+        try:
+            await engine.ask(iter(requests), deliver)
+        finally:
+            if then_close:
+                await engine.close()
+
+    asyncio.run(asking())
     return answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,12 @@ def _model(server: Server, **settings: object) -> Model:
     return Model.model_validate(entry)
 
 
+def _answers(server: Server, requests: Sequence[Request], **settings: object) -> dict[bytes, Answer]:
+    return ask(OpenAIEngine(_model(server, **settings)), requests, then_close=True)
+
+
 def test_128_at_once_are_answered_and_fit_the_schema(vllm_server: Server) -> None:
-    answers = ask(OpenAIEngine(_model(vllm_server, concurrency=128)), [question(number) for number in range(512)])
+    answers = _answers(vllm_server, [question(number) for number in range(512)], concurrency=128)
     assert len(answers) == 512
     for answer in answers.values():
         assert answer.error is None, answer.detail
@@ -37,21 +41,21 @@ def test_128_at_once_are_answered_and_fit_the_schema(vllm_server: Server) -> Non
 
 def test_an_over_long_prompt_is_a_row_of_its_own(vllm_server: Server) -> None:
     too_long, good = question(1, "bread " * CONTEXT_LENGTH), question(2)
-    answers = ask(OpenAIEngine(_model(vllm_server)), [too_long, good])
+    answers = _answers(vllm_server, [too_long, good])
     assert answers[too_long.key].error == "context_length"
     assert answers[too_long.key].asked == 1, "asking it again would change nothing"
     assert answers[good.key].error is None
 
 
 def test_an_answer_cut_at_max_tokens_is_truncated_and_keeps_its_text(vllm_server: Server) -> None:
-    (answer,) = ask(OpenAIEngine(_model(vllm_server)), [question(0, task=ASSISTANT_USE, max_tokens=12)]).values()
+    (answer,) = _answers(vllm_server, [question(0, task=ASSISTANT_USE, max_tokens=12)]).values()
     assert answer.error == "truncated"
     assert answer.text
     assert answer.completion_tokens == 12
 
 
 def test_an_unknown_model_is_named(vllm_server: Server) -> None:
-    (answer,) = ask(OpenAIEngine(_model(vllm_server, served_name="no-such-model")), [question(0)]).values()
+    (answer,) = _answers(vllm_server, [question(0)], served_name="no-such-model").values()
     assert answer.error == "server"
     assert "no-such-model" in answer.detail
 

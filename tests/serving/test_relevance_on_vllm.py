@@ -5,16 +5,13 @@ A random model never ends with the final line by itself. Guided by a regular exp
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import GUIDED, Server
-from tiny_model import CONTEXT_LENGTH
+from conftest import KeptEngine, Server
 
-from recenter_utils.inference.engines.vllm import VLLMEngine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.run import run
 from recenter_utils.inference.tasks import RELEVANCE_JUDGMENT
@@ -69,23 +66,8 @@ def test_a_model_that_ends_without_the_line_is_unparsed(vllm_server: Server) -> 
     assert frame["score"].isna().all()
 
 
-def test_the_engine_without_a_server_gives_scores_too(
-    vllm_python: Path, tiny_model: Path, vllm_settings: dict[str, str]
-) -> None:
-    options = {"enforce_eager": True, "distributed_executor_backend": "uni", "structured_outputs_config": GUIDED}
-    engine = VLLMEngine(
-        Model(
-            name="tiny",
-            engine="vllm",
-            served_name=str(tiny_model),
-            context_length=CONTEXT_LENGTH,
-            options={"python": str(vllm_python), **options},
-        )
-    )
-    try:
-        frame = run(RELEVANCE_JUDGMENT, PAIRS, engine.model, sampling=GUIDE, progress=False, engine=engine)
-        _check(frame)
-        loose = run(RELEVANCE_JUDGMENT, PAIRS[:4], engine.model, sampling=SHORT, progress=False, engine=engine)
-        assert loose["error"].isin(["unparsed", "truncated"]).all()
-    finally:
-        asyncio.run(engine.close())
+def test_the_engine_without_a_server_gives_scores_too(vllm_engine: KeptEngine) -> None:
+    frame = run(RELEVANCE_JUDGMENT, PAIRS, vllm_engine.model, sampling=GUIDE, progress=False, engine=vllm_engine)
+    _check(frame)
+    loose = run(RELEVANCE_JUDGMENT, PAIRS[:4], vllm_engine.model, sampling=SHORT, progress=False, engine=vllm_engine)
+    assert loose["error"].isin(["unparsed", "truncated"]).all()

@@ -5,42 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 from asking import ask, question
-from conftest import GUIDED
+from conftest import KeptEngine
 from tiny_model import CONTEXT_LENGTH
 
-from recenter_utils.inference.engines.vllm import VLLMEngine
-from recenter_utils.inference.models import Model
 from recenter_utils.inference.tasks import ASSISTANT_USE, LANGUAGE_CHECK
 
 pytestmark = pytest.mark.vllm
 
 
-def _model(python: Path, folder: Path, **options: object) -> Model:
-    # One process less than by default, each of which takes fifteen seconds to import torch and vLLM.
-    common = {"enforce_eager": True, "distributed_executor_backend": "uni", "structured_outputs_config": GUIDED}
-    return Model(
-        name="tiny",
-        engine="vllm",
-        served_name=str(folder),
-        context_length=CONTEXT_LENGTH,
-        options={"python": str(python), **common, **options},
-    )
+@pytest.fixture
+def engine(vllm_engine: KeptEngine) -> KeptEngine:
+    return vllm_engine
 
 
-@pytest.fixture(scope="module")
-def engine(vllm_python: Path, tiny_model: Path, vllm_settings: dict[str, str]) -> Iterator[VLLMEngine]:
-    engine = VLLMEngine(_model(vllm_python, tiny_model, requests_in_flight=64))
-    yield engine
-    asyncio.run(engine.close())
-
-
-def _processes(engine: VLLMEngine) -> list[psutil.Process]:
+def _processes(engine: KeptEngine) -> list[psutil.Process]:
     assert engine._worker is not None
     worker = psutil.Process(engine._worker.pid)
     return [worker, *worker.children(recursive=True)]
@@ -51,7 +33,7 @@ def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in psutil.wait_procs(processes, 1)[1] if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_answers_fit_the_schema(engine: VLLMEngine) -> None:
+def test_answers_fit_the_schema(engine: KeptEngine) -> None:
     answers = ask(engine, [question(number) for number in range(300)])
     assert len(answers) == 300
     for answer in answers.values():
@@ -62,7 +44,7 @@ def test_answers_fit_the_schema(engine: VLLMEngine) -> None:
         assert answer.completion_tokens > 0
 
 
-def test_a_bad_request_is_a_bad_row_and_the_others_are_answered(engine: VLLMEngine) -> None:
+def test_a_bad_request_is_a_bad_row_and_the_others_are_answered(engine: KeptEngine) -> None:
     too_long = question(1, "bread " * CONTEXT_LENGTH)
     no_room = question(2, max_tokens=CONTEXT_LENGTH)
     misspelt = question(3, temprature=1.0)
@@ -81,7 +63,7 @@ def test_a_bad_request_is_a_bad_row_and_the_others_are_answered(engine: VLLMEngi
     assert "temprature" in answers[misspelt.key].detail
 
 
-def test_an_answer_cut_at_max_tokens_is_truncated_and_keeps_its_text(engine: VLLMEngine) -> None:
+def test_an_answer_cut_at_max_tokens_is_truncated_and_keeps_its_text(engine: KeptEngine) -> None:
     (answer,) = ask(engine, [question(0, task=ASSISTANT_USE, max_tokens=12)]).values()
     assert answer.error == "truncated"
     assert answer.text
@@ -89,13 +71,13 @@ def test_an_answer_cut_at_max_tokens_is_truncated_and_keeps_its_text(engine: VLL
     assert answer.completion_tokens == 12
 
 
-def test_at_temperature_0_the_same_question_gets_the_same_answer(engine: VLLMEngine) -> None:
+def test_at_temperature_0_the_same_question_gets_the_same_answer(engine: KeptEngine) -> None:
     questions = [question(number, task=None, max_tokens=16) for number in range(8)]
     first, second = ask(engine, questions), ask(engine, questions)
     assert {key: answer.text for key, answer in first.items()} == {key: answer.text for key, answer in second.items()}
 
 
-def test_a_seed_fixes_what_is_drawn(engine: VLLMEngine) -> None:
+def test_a_seed_fixes_what_is_drawn(engine: KeptEngine) -> None:
     def drawn(seed: int) -> str | None:
         (answer,) = ask(engine, [question(0, task=None, temperature=1.0, max_tokens=16, seed=seed)]).values()
         return answer.text
@@ -105,7 +87,7 @@ def test_a_seed_fixes_what_is_drawn(engine: VLLMEngine) -> None:
 
 
 def test_a_killed_worker_costs_what_was_in_flight_and_the_next_request_starts_another(
-    engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch
+    engine: KeptEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions = [question(number, task=None, max_tokens=200) for number in range(200)]
     ask(engine, questions[:1])
@@ -127,8 +109,8 @@ def test_a_killed_worker_costs_what_was_in_flight_and_the_next_request_starts_an
     assert "server" not in {answer.error for answer in ask(engine, lost).values()}
 
 
-def test_closing_ends_every_process(engine: VLLMEngine) -> None:
+def test_closing_ends_every_process(engine: KeptEngine) -> None:
     ask(engine, [question(0)])
     processes = _processes(engine)
-    asyncio.run(engine.close())
+    asyncio.run(engine.end())
     assert not _alive(processes)

@@ -9,44 +9,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
 import pytest
-import torch
 
 from recenter_utils import processes
 from recenter_utils.errors import RecenterError
 from recenter_utils.settings import Grpo
-from recenter_utils.training import curves, folders, grpo, policy, reasoners, smoke
-from tests.grpo_runs import made, rules, warmed_up
+from recenter_utils.training import folders
+from recenter_utils.training.grpo import curves, policy, reasoners, runs, smoke
+from tests.grpo.tiny_runs import made, rules
 from tests.workspaces import ROOT
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As smoke runs have it: so little work only waits for other threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return warmed_up(tmp_path_factory.mktemp("warm") / smoke.NAME)
-
-
-@pytest.fixture
-def untrainable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def must_not(*_: Any, **__: Any) -> None:
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(policy, "fit", must_not)
-
 
 # -- two runs at once -------------------------------------------------------------------------------------------------
 
@@ -58,7 +34,7 @@ def test_a_second_run_is_refused_with_the_folder_and_the_process(tmp_path: Path)
         processes.only_run(folder.with_name(".grpo.lock"), "It runs"),
         pytest.raises(RecenterError, match=f"already in {folder} by process {os.getpid()}"),
     ):
-        grpo.trained(folder, made(), Grpo(train=True, base="smoke"), 3, progress=False)
+        runs.trained(folder, made(), Grpo(train=True, base="smoke"), 3, progress=False)
 
 
 @pytest.mark.slow
@@ -68,14 +44,14 @@ def test_other_settings_leave_an_unfinished_run_as_it_is_and_say_so(
 ) -> None:
     folder = tmp_path / "models" / "grpo"
     with pytest.raises(AssertionError, match="trained again"):
-        grpo.trained(folder, made(), rules(warm), 3, progress=False)
-    ((first, _),) = grpo.unfinished(folder).items()
+        runs.trained(folder, made(), rules(warm), 3, progress=False)
+    ((first, _),) = runs.unfinished(folder).items()
     (first / "checkpoint-4").mkdir()
     (first / "checkpoint-4" / "model.safetensors").write_bytes(b"hours of work")
     with pytest.raises(AssertionError, match="trained again"):
-        grpo.trained(folder, made(), rules(warm, kl=0.5), 3, progress=True)
+        runs.trained(folder, made(), rules(warm, kl=0.5), 3, progress=True)
     assert str(first) in capsys.readouterr().err
-    found = grpo.unfinished(folder)
+    found = runs.unfinished(folder)
     assert len(found) == 2
     assert found[first] == len(b"hours of work")
 
@@ -98,23 +74,23 @@ def test_a_run_that_was_stopped_goes_on_from_its_last_checkpoint_and_says_so(
 
     monkeypatch.setattr(policy._Watch, "on_log", stop)
     with pytest.raises(KeyboardInterrupt):
-        grpo.trained(folder, made(), settings, 3, progress=False)
+        runs.trained(folder, made(), settings, 3, progress=False)
     monkeypatch.undo()
     assert not folder.exists()
     # A checkpoint that a kill cut short is newer than the last whole one.
-    (left,) = grpo.unfinished(folder)
+    (left,) = runs.unfinished(folder)
     cut = left / "checkpoint-5"
     cut.mkdir()
     (cut / "optimizer.pt").write_bytes(b"half")
     # Who was stopped for want of memory may do less at once.
     less = settings.model_copy(update={"passed_at_once": 8, "generated_at_once": 16})
-    found = grpo.trained(folder, made(), less, 3, progress=False)
+    found = runs.trained(folder, made(), less, 3, progress=False)
     assert found.record["went_on_at"] == [4]
     assert "went on from step 4" in (folder / "README.md").read_text(encoding="utf-8")
     steps = curves.curve(found.history).filter(measure="reward")["step"].to_list()
     assert steps == list(range(1, 9))
     assert (folder / "adapter_config.json").is_file() == bool(lora_rank)
-    assert grpo.unfinished(folder) == {}
+    assert runs.unfinished(folder) == {}
 
 
 @pytest.mark.slow
@@ -122,12 +98,12 @@ def test_a_run_that_was_killed_goes_on_without_a_step_missing_or_doubled(tmp_pat
     folder = tmp_path / "models" / "grpo"
     words = (
         "import sys; from pathlib import Path; from recenter_utils.settings import Grpo;"
-        "from recenter_utils.training import grpo; from tests.grpo_runs import made;"
-        "grpo.trained(Path(sys.argv[1]), made(60), Grpo(train=True, base='smoke'), 3, progress=False)"
+        "from recenter_utils.training.grpo import runs; from tests.grpo.tiny_runs import made;"
+        "runs.trained(Path(sys.argv[1]), made(60), Grpo(train=True, base='smoke'), 3, progress=False)"
     )
     child = subprocess.Popen([sys.executable, "-c", words, str(folder)], cwd=ROOT)
     try:
-        while not any(policy.last_checkpoint(left) for left in grpo.unfinished(folder)):
+        while not any(policy.last_checkpoint(left) for left in runs.unfinished(folder)):
             assert child.poll() is None, "it ended before its first checkpoint"
             time.sleep(0.05)
         child.send_signal(signal.SIGKILL)
@@ -137,7 +113,7 @@ def test_a_run_that_was_killed_goes_on_without_a_step_missing_or_doubled(tmp_pat
         child.wait()
     assert child.returncode == -signal.SIGKILL
     assert not folder.exists()
-    found = grpo.trained(folder, made(60), Grpo(train=True, base="smoke"), 3, progress=False)
+    found = runs.trained(folder, made(60), Grpo(train=True, base="smoke"), 3, progress=False)
     (went_on,) = found.record["went_on_at"]
     assert went_on % smoke.SCALE["save_every"] == 0
     entries = [entry["step"] for entry in found.history if "reward" in entry]
@@ -193,10 +169,10 @@ def test_a_full_disk_is_named_with_the_folder_and_what_to_do(
     def full(*_: Any) -> None:
         raise problem
 
-    monkeypatch.setattr(grpo, "_train", full)
+    monkeypatch.setattr(runs, "_train", full)
     folder = tmp_path / "models" / "grpo"
     with pytest.raises(RecenterError, match=rf"disk is full under {folder.parent}: make room"):
-        grpo.trained(folder, made(), Grpo(train=True, base="smoke"), 3, progress=False)
+        runs.trained(folder, made(), Grpo(train=True, base="smoke"), 3, progress=False)
 
 
 def test_any_other_problem_is_not_called_a_full_disk(tmp_path: Path) -> None:
@@ -234,7 +210,7 @@ def test_the_hub_is_never_asked_while_training_and_vllm_may_not_report(
     monkeypatch.setattr(policy, "save", look)
     monkeypatch.setattr("peft.utils.other.file_exists", file_exists)
     settings = rules(warm, epochs=0.25, lora_rank=4, save_every=1)
-    grpo.trained(tmp_path / "m", made(), settings, 3, progress=False)
+    runs.trained(tmp_path / "m", made(), settings, 3, progress=False)
     assert asked == []
     assert seen == [{"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}]
     assert "HF_HUB_OFFLINE" not in os.environ

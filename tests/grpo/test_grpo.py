@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationConfig
@@ -17,10 +15,10 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.relevance import reasoning
 from recenter_utils.settings import Grpo
 from recenter_utils.tables import check
-from recenter_utils.training import curves, grpo, policy, reasoners, smoke
-from recenter_utils.training.grpo_prompts import prompts
-from recenter_utils.training.rewards import label_of, reward
-from tests.grpo_runs import made, rules, warmed_up
+from recenter_utils.training.grpo import curves, policy, reasoners, runs, smoke
+from recenter_utils.training.grpo.prompts import prompts
+from recenter_utils.training.grpo.rewards import label_of, reward
+from tests.grpo.tiny_runs import made, rules
 
 # -- what an answer earns ---------------------------------------------------------------------------------------------
 
@@ -102,42 +100,21 @@ def test_vllm_is_asked_for_in_words_where_it_is_missing(warm: Path, tmp_path: Pa
 # -- runs of a tiny model ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As smoke runs have it: so little work only waits for other threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return warmed_up(tmp_path_factory.mktemp("warm") / smoke.NAME)
-
-
-@pytest.fixture(scope="module")
-def run(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> grpo.Trained:
-    """A run of twelve steps."""
-    folder = tmp_path_factory.mktemp("run") / "models" / "grpo"
-    return grpo.trained(folder, made(), rules(warm), 3, origin="simulated", labels="simulated", progress=False)
-
-
 @pytest.mark.slow
-def test_the_reward_rises_over_its_start(run: grpo.Trained) -> None:
+def test_the_reward_rises_over_its_start(run: runs.Trained) -> None:
     first, last = curves.ends(curves.curve(run.history), "reward")
     assert last > first + 0.1
 
 
 @pytest.mark.slow
 def test_a_reward_of_the_wrong_sign_makes_the_curve_fall(warm: Path, tmp_path: Path) -> None:
-    found = grpo.trained(tmp_path / "m", made(), rules(warm), 3, sign=-1.0, progress=False)
+    found = runs.trained(tmp_path / "m", made(), rules(warm), 3, sign=-1.0, progress=False)
     first, last = curves.ends(curves.curve(found.history), "reward")
     assert last < first - 0.1
 
 
 @pytest.mark.slow
-def test_each_step_is_written_down_in_full(run: grpo.Trained) -> None:
+def test_each_step_is_written_down_in_full(run: runs.Trained) -> None:
     table = check("grpo_curve", curves.curve(run.history))
     for measure in ("reward", "reward_label", "reward_format", "length", "truncated", "kl"):
         assert table.filter(measure=measure)["step"].to_list() == list(range(1, 13))
@@ -147,7 +124,7 @@ def test_each_step_is_written_down_in_full(run: grpo.Trained) -> None:
 
 
 @pytest.mark.slow
-def test_the_card_says_what_it_is_and_what_it_took(run: grpo.Trained) -> None:
+def test_the_card_says_what_it_is_and_what_it_took(run: runs.Trained) -> None:
     said = (run.folder / "README.md").read_text(encoding="utf-8")
     assert "SIMULATED" in said
     assert "| train | 64 |" in said
@@ -163,7 +140,7 @@ def test_the_card_says_what_it_is_and_what_it_took(run: grpo.Trained) -> None:
 def test_the_same_seed_gives_the_same_run(warm: Path, tmp_path: Path) -> None:
     few = made(train=16)
     found = [
-        grpo.trained(tmp_path / name, frame, rules(warm, epochs=1), 5, progress=False)
+        runs.trained(tmp_path / name, frame, rules(warm, epochs=1), 5, progress=False)
         for name, frame in (("a", few), ("b", few.reverse()))
     ]
     assert found[0].answers == found[1].answers
@@ -175,7 +152,7 @@ def test_pairs_with_too_long_a_prompt_are_left_out_and_counted(warm: Path, tmp_p
     few = made(train=16).with_columns(
         text=pl.when(pl.col("item_id").is_in(["p001", "p030"])).then(pl.lit("bees " * 400)).otherwise("text")
     )
-    found = grpo.trained(tmp_path / "m", few, rules(warm, epochs=0.5, max_prompt_tokens=400), 5, progress=False)
+    found = runs.trained(tmp_path / "m", few, rules(warm, epochs=0.5, max_prompt_tokens=400), 5, progress=False)
     assert found.record["too_long"] == {"train": 1, "validation": 0, "test": 1}
     assert found.record["parts"][0]["examples"] == 15
     assert "(2 pairs were longer" in (found.folder / "README.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import polars as pl
 
 from recenter_utils.settings import Grpo
 from recenter_utils.training import examples as pairs
-from recenter_utils.training import smoke
-from recenter_utils.training.grpo_prompts import prompts
+from recenter_utils.training.grpo import smoke
+from recenter_utils.training.grpo.prompts import prompts
 
 WORDS = ["bees", "hive", "garden", "bread", "piano", "nurse", "night", "train", "coffee", "chess", "river", "stone"]
 

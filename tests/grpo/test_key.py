@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
 import polars as pl
 import pytest
-import torch
 
 from recenter_utils import provenance
 from recenter_utils.declarations import declaration
@@ -19,43 +18,15 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.inference import final_line
 from recenter_utils.steps import Step
 from recenter_utils.study import Study
-from recenter_utils.training import bases, grpo, grpo_answers, policy, reasoners, rewards, smoke
-from tests.grpo_runs import made, rules, warmed_up
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As smoke runs have it: so little work only waits for other threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return warmed_up(tmp_path_factory.mktemp("warm") / smoke.NAME)
-
-
-@pytest.fixture(scope="module")
-def run(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> grpo.Trained:
-    """A run of four steps."""
-    folder = tmp_path_factory.mktemp("run") / "models" / "grpo"
-    return grpo.trained(folder, made(), rules(warm, epochs=0.5), 3, origin="simulated", progress=False)
-
-
-@pytest.fixture
-def untrainable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def must_not(*_: Any, **__: Any) -> None:
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr(policy, "fit", must_not)
+from recenter_utils.training import bases
+from recenter_utils.training.grpo import answers, policy, reasoners, rewards, runs, smoke
+from tests.grpo.tiny_runs import made, rules
 
 
 def key(base: Path | str, examples: pl.DataFrame | None = None, **more: Any) -> str:
     """Return what decides a run from that base."""
     settings = rules(Path(base), **more)
-    return grpo._key(made() if examples is None else examples, settings, bases.located(settings.base), 3, 1.0)
+    return runs._key(made() if examples is None else examples, settings, bases.located(settings.base), 3, 1.0)
 
 
 def flipped(split: str) -> pl.DataFrame:
@@ -98,7 +69,7 @@ def test_what_decides_the_weights_asks_for_another_run(tmp_path: Path, monkeypat
     assert key(base, format_reward=0.2) != known
     assert key(base, lora_rank=4) != known
     assert key(base, lora_rank=4) != key(base, lora_rank=4, lora_learning_rate=0.5)
-    for module in (rewards, final_line, grpo):
+    for module in (rewards, final_line, runs):
         with monkeypatch.context() as other:
             other.setattr(module, "VERSION", 99)
             assert key(base) != known
@@ -168,8 +139,8 @@ def test_a_hub_base_is_known_by_its_commit_in_the_cache(tmp_path: Path, monkeypa
     for commit, fits in (("a" * 40, True), ("b" * 40, False), ("", True)):
         card = {"key": "k", "title": "model", "history": [], "commit": commit}
         (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
-        assert grpo._is_trained(folder, "k", "someone/model") == fits
-        assert grpo._is_trained(folder, "k", "someone/unknown")  # a machine that has the run and not its base
+        assert runs._is_trained(folder, "k", "someone/model") == fits
+        assert runs._is_trained(folder, "k", "someone/unknown")  # a machine that has the run and not its base
 
 
 # -- a finished run ---------------------------------------------------------------------------------------------------
@@ -177,28 +148,29 @@ def test_a_hub_base_is_known_by_its_commit_in_the_cache(tmp_path: Path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("untrainable")
-def test_nothing_is_trained_again_if_nothing_changed(run: grpo.Trained, warm: Path) -> None:
-    settings = rules(warm, epochs=0.5, save_every=9, passed_at_once=8)
-    again = grpo.trained(run.folder, made().reverse(), settings, 3, progress=False)
+def test_nothing_is_trained_again_if_nothing_changed(run: runs.Trained, warm: Path) -> None:
+    settings = rules(warm, save_every=9, passed_at_once=8)
+    again = runs.trained(run.folder, made().reverse(), settings, 3, progress=False)
     assert again.record == run.record
     for examples, settings, seed in (
-        (flipped("train"), rules(warm, epochs=0.5), 3),
-        (made(), rules(warm, epochs=0.5, format_reward=0.2), 3),
-        (made(), rules(warm, epochs=0.5), 4),
+        (flipped("train"), rules(warm), 3),
+        (made(), rules(warm, format_reward=0.2), 3),
+        (made(), rules(warm), 4),
     ):
         with pytest.raises(AssertionError, match="trained again"):
-            grpo.trained(run.folder, examples, settings, seed, progress=False)
-    assert grpo.Trained(run.folder).record == run.record
+            runs.trained(run.folder, examples, settings, seed, progress=False)
+    assert runs.Trained(run.folder).record == run.record
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("untrainable")
 def test_other_test_pairs_are_asked_and_nothing_is_trained(
-    run: grpo.Trained, warm: Path, monkeypatch: pytest.MonkeyPatch
+    run: runs.Trained, warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, asked = rules(warm, epochs=0.5), reasoners.answers
+    run = runs.Trained(shutil.copytree(run.folder, tmp_path / "models" / "grpo"))
+    settings, asked = rules(warm), reasoners.answers
     less = made().filter(pl.col("item_id") != made().filter(split="test")["item_id"][0])
-    relabelled = grpo.trained(run.folder, flipped("test"), settings, 3, progress=False)
+    relabelled = runs.trained(run.folder, flipped("test"), settings, 3, progress=False)
     assert relabelled.answers == run.answers
     sides = []
 
@@ -210,9 +182,9 @@ def test_other_test_pairs_are_asked_and_nothing_is_trained(
 
     monkeypatch.setattr(reasoners, "answers", count)
     with pytest.raises(KeyboardInterrupt):
-        grpo.trained(run.folder, less, settings, 3, progress=False)
-    assert grpo.Trained(run.folder).answers == run.answers
-    found = grpo.trained(run.folder, less, settings, 3, progress=False)
+        runs.trained(run.folder, less, settings, 3, progress=False)
+    assert runs.Trained(run.folder).answers == run.answers
+    found = runs.trained(run.folder, less, settings, 3, progress=False)
     assert sides == [14, 14, 14]
     assert found.answers["before"] == run.answers["before"][1:]
     assert found.answers["after"] == run.answers["after"][1:]
@@ -220,12 +192,12 @@ def test_other_test_pairs_are_asked_and_nothing_is_trained(
     assert found.history == run.history
     monkeypatch.undo()
     monkeypatch.setattr(policy, "fit", None)
-    grpo.trained(run.folder, made(), settings, 3, progress=False)
+    runs.trained(run.folder, made(), settings, 3, progress=False)
 
 
 def test_a_run_without_its_answers_says_what_to_do(tmp_path: Path) -> None:
     card = {"key": "k", "title": "model", "history": []}
     (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
-    (tmp_path / grpo_answers.FILE).write_text("{}", encoding="utf-8")
+    (tmp_path / answers.FILE).write_text("{}", encoding="utf-8")
     with pytest.raises(RecenterError, match="holds no answers to the held-out pairs"):
-        grpo.Trained(tmp_path)
+        runs.Trained(tmp_path)
