@@ -46,7 +46,10 @@ def header(study: Study, models: Iterable[str] = ()) -> HTML:
     """
     rows = [f"<strong>{html.escape(study.settings.title)}</strong>", badge(study.origin)]
     for role in models:
-        named = [f"<code>{html.escape(model.name)}</code> ({_kind(model)})" for model in study.models_of(role)]
+        kinds: dict[str, list[str]] = {}
+        for model in study.models_of(role):
+            kinds.setdefault(_kind(model), []).append(f"<code>{html.escape(model.name)}</code>")
+        named = [f"{', '.join(names)} ({kind})" for kind, names in kinds.items()]
         rows.append(f"{role.replace('_', ' ')}: {', '.join(named)}")
     if study.replaced:
         rows.append("changed for this run: " + ", ".join(f"{key} = {value}" for key, value in study.replaced.items()))

@@ -137,6 +137,17 @@ def test_a_check_is_passed_whichever_response_stands_on_the_left(tmp_path: Path)
         assert passed(app.store, "anna") == (len(made), len(made))
 
 
+def test_the_team_sees_shares_from_generic_to_personalised_and_weighted_kappas(tmp_path: Path) -> None:
+    with judging(tmp_path / "answers.sqlite", MADE, task="preference") as app:
+        for rater in ("anna", "ben"):
+            app.answer_all(app.begin(rater), "1")
+        shown = app.get(f"/admin/{app.links.of_admin()}").text
+    assert "1 generic" in shown
+    assert "5 personalised" in shown
+    assert "Strongly prefer A" not in shown
+    assert "Weighted kappa with the others" in shown
+
+
 # --- A study's own pages ----------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def grpo_curves(curve: pd.DataFrame, note: str = "") -> Figure:
     return figure
 
 
-def _line(panel: Axes, rows: pd.DataFrame, colour: tuple[float, float, float], words: str) -> None:
+def _line(panel: Axes, rows: pd.DataFrame, colour: str, words: str) -> None:
     rows = rows.sort_values("step")
     few = len(rows) < 12
     panel.plot(

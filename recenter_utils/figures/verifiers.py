@@ -27,7 +27,7 @@ def precision_recall(curve: pd.DataFrame, scores: pd.DataFrame, base_rate: float
         if base_rate == base_rate:
             panel.axhline(base_rate, color="#777777", ls="--", lw=1, label=f"flagging blindly ({base_rate:.2f})")
         _trained(panel, curve, wide, threshold)
-        models: dict[str, tuple[float, float, float]] = {}
+        models: dict[str, str] = {}
         for row in prompted.to_dict("records"):
             model, _, prompt = str(row["verifier"]).rpartition(" (")
             colour = models.setdefault(model, PALETTE[(1 + len(models)) % len(PALETTE)])
