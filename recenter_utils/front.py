@@ -31,13 +31,13 @@ def attributes(quality: pl.DataFrame, annotators: pl.DataFrame) -> Answer:
     quality: the table `attribute_quality`. annotators: the table of that name.
     """
     found = quality.filter(pl.col("group").str.starts_with("all "), label="problematic").to_dicts()
-    words = {"real": "people's own chats", "synthetic": "synthetic benchmarks"}
+    words = {"real": "real-chat sources", "synthetic": "synthetic benchmarks"}
     rows = [_row(words[row["kind"]], "people", row) for row in found]
     who = people_word(annotators.filter(~pl.col("excluded"))["rater_kind"])
     if not found:
         return Answer(f"Whether models read people rightly cannot be said: {_NOBODY}.", _frame(rows))
-    parts = [f"{_share(row)} of what was read from {words[row['kind']]}" for row in found]
-    return Answer(f"{who[0].upper()}{who[1:]} did not accept {', and '.join(parts)}.", _frame(rows))
+    parts = [f"{_share(row)} of judgments on attributes from {words[row['kind']]}" for row in found]
+    return Answer(f"{who[0].upper()}{who[1:]} did not accept the attribute in {', and in '.join(parts)}.", _frame(rows))
 
 
 def relevance(blocks: pl.DataFrame, raters: pl.DataFrame) -> Answer:
@@ -81,12 +81,11 @@ def responses(scores: pl.DataFrame, raters: pl.DataFrame) -> Answer:
     rows = [_row(who, "people", row) for row in own] + [_row(row["rater"], "models", row) for row in judges]
     if not rows:
         return Answer(f"Whether personalised responses are better cannot be said: {_NOBODY}.", _frame(rows))
-    said = [f"{who} call {_share(row)} of personalised responses no better than the generic one" for row in own]
+    shares = [f"in {_share(row)} of the ratings of {who}" for row in own]
     if judges:
-        shares = pl.Series([row["value"] for row in judges], dtype=pl.Float64)
-        said.append(f"{'' if own else 'on '}models that judge them, {_range(shares)}")
-    sentence = "; ".join(said)
-    return Answer(f"{sentence[0].upper()}{sentence[1:]}.", _frame(rows))
+        each = pl.Series([row["value"] for row in judges], dtype=pl.Float64)
+        shares.append(f"in {_range(each)} of each model's")
+    return Answer(f"The personalised response is no better than the generic one {' and '.join(shares)}.", _frame(rows))
 
 
 def _row(label: str, side: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,8 +56,9 @@ RATERS = rows(
 def test_stage_one_is_the_share_of_judgments_that_did_not_accept() -> None:
     found = front.attributes(QUALITY, ANNOTATORS)
     assert found.sentence == (
-        "Simulated annotators did not accept 52% (95% interval 48% to 56%) of what was read from people's own chats, "
-        "and 45% (95% interval 37% to 52%) of what was read from synthetic benchmarks."
+        "Simulated annotators did not accept the attribute in 52% (95% interval 48% to 56%) of judgments on attributes "
+        "from real-chat sources, and in 45% (95% interval 37% to 52%) of judgments on attributes from synthetic "
+        "benchmarks."
     )
     assert found.rows["value"].to_list() == [0.52, 0.45]
 
@@ -89,10 +90,14 @@ def test_stage_three_is_how_often_personalised_is_no_better() -> None:
     raters = rows("preference_raters", rater("ann", "human", 3.0), rater("m1", "llm", 3.5))
     found = front.responses(scores, raters)
     assert found.sentence == (
-        "People call 55% (95% interval 50% to 59%) of personalised responses no better than the generic one; models "
-        "that judge them, 30% to 40%."
+        "The personalised response is no better than the generic one in 55% (95% interval 50% to 59%) of the "
+        "ratings of people and in 30% to 40% of each model's."
     )
     assert found.rows["label"].to_list() == ["people", "m1", "m2"]
+    alone = front.responses(scores.filter(rater_kind="llm"), raters.filter(rater_kind="llm"))
+    assert alone.sentence == (
+        "The personalised response is no better than the generic one in 30% to 40% of each model's."
+    )
 
 
 @pytest.mark.parametrize(
