@@ -84,7 +84,7 @@ def responses(scores: pl.DataFrame, raters: pl.DataFrame) -> Answer:
     shares = [f"in {_share(row)} of the ratings of {who}" for row in own]
     if judges:
         each = pl.Series([row["value"] for row in judges], dtype=pl.Float64)
-        shares.append(f"in {_range(each)} of each model's")
+        shares.append(f"in {_range(each)} of each model's{'' if own else ' ratings'}")
     return Answer(f"The personalised response is no better than the generic one {' and '.join(shares)}.", _frame(rows))
 
 

@@ -33,9 +33,17 @@ models: # names from recenter_utils/inference/models.yaml, or from a models.yaml
   extraction: embedded-plain # rules, to try things out; name a language model here for a real study
 #   pairing: embedded-plain
 #   relevance: [embedded-plain] # as many as are to be compared
+#   generators: [embedded-plain] # stage 3: who writes responses, with what is known of a user and without
+#   preference: [embedded-plain] # who judges which is better, beside people
+#   mentions: embedded-plain # who says whether a response names an attribute
 # pairing: # stage 2, which attributes matter for a request: take the marks away once there are requests
 #   prompts: requests.jsonl # beside this file, a line each: {{"prompt_id": "q1", "text": "Plan a weekend for me."}}
 #   origin: human # who wrote them
+# responses: # stage 3, whether using what matters helps: the same requests
+#   selector: majority # of annotators; before any have judged relevance, a model named under `relevance`
+#   sample: 80 # pages to judge, over all generators; the book's page "Planning" says how many it takes
+reward: # reward models learn from people's ratings
+  tune: head # seconds on a CPU; `all` trains whole backbones, for a GPU
 """
 
 

@@ -96,7 +96,7 @@ def test_stage_three_is_how_often_personalised_is_no_better() -> None:
     assert found.rows["label"].to_list() == ["people", "m1", "m2"]
     alone = front.responses(scores.filter(rater_kind="llm"), raters.filter(rater_kind="llm"))
     assert alone.sentence == (
-        "The personalised response is no better than the generic one in 30% to 40% of each model's."
+        "The personalised response is no better than the generic one in 30% to 40% of each model's ratings."
     )
 
 

@@ -190,7 +190,7 @@ def test_nothing_to_learn_from_gives_empty_tables_and_the_reason() -> None:
     assert selectors.curve(judgments, parts).is_empty()
     assert selectors.mistakes(judgments, parts, items).is_empty()
     assert selectors.labelled_by(nothing) == ""
-    assert reason in selectors.described(None, reason)
+    assert reason in classifier.described(None, reason)
     assert selectors.sentence(judgments, parts, 0, reason) == f"Nothing can be said of a trained selector: {reason}."
 
 

@@ -13,7 +13,6 @@ from recenter_utils.settings import Selector
 from recenter_utils.stats import classification
 from recenter_utils.tables import table
 from recenter_utils.training import examples as pairs
-from recenter_utils.training.card import kept_layers
 from recenter_utils.training.classifier import Classifier
 from recenter_utils.training.parts import divide
 
@@ -105,18 +104,6 @@ def history(selector: Classifier | None) -> pl.DataFrame:
         return pl.DataFrame(schema=schema | {"kept": pl.Boolean})
     rows = pl.DataFrame([{name: row.get(name) for name in schema} for row in selector.record["history"]], schema)
     return rows.with_columns(kept=pl.col("epoch") == selector.record["best_epoch"])
-
-
-def described(selector: Classifier | None, lacking: str = "") -> str:
-    """Return in a sentence what was trained, where and how long; lacking: why nothing was."""
-    if selector is None:
-        return f"No selector was trained: {lacking}."
-    found = selector.record
-    base = found["settings"]["base"].rpartition("/")[2] + kept_layers(found["settings"])
-    return (
-        f"Trained from {base}, in {found['seconds']:,.0f} seconds on {found['device']}, with "
-        f"{found['peak_memory'] / 2**30:.1f} GiB at most {found['memory_of']}."
-    )
 
 
 def curve(judgments: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:

@@ -16,13 +16,15 @@ class Responses(Section):
         "majority",
         min_length=1,
         description="Who says which attributes a response is given: `majority` of the annotators (in a study without "
-        "any: its benchmark), or a rater of stage 2 by name, such as a model or a retrieval method.",
+        "any: its benchmark), or a rater of stage 2 by name, such as a model of `models.relevance`. A study with "
+        "neither annotators nor a benchmark needs such a name: without it no response is written.",
     )
     sample: int = Field(
         80,
         ge=1,
-        description="Pages to judge, over all generators: each answers the same requests of the same users, so that "
-        "generators are compared on equal terms. All there are where these are fewer.",
+        description="Pages to judge, over all generators: a page is a request, a user and a generator. All generators "
+        "answer the same requests of the same users, so that five of them and 80 pages make 16 of these. All there are "
+        "where these are fewer.",
     )
     temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature of generators.")
     max_tokens: int = Field(2048, ge=16, description="Longest response.")
@@ -32,7 +34,10 @@ class Preferences(Section):
     """How responses are compared (§6.1)."""
 
     both_orders: float = Field(
-        0.25, ge=0, le=1, description="Share of comparisons that each model judges in both orders, for position bias."
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the pages on which each model judges all comparisons in both orders, for position bias.",
     )
 
 
@@ -71,10 +76,13 @@ class Planning(Section):
         (0.1, 0.2, 0.3, 0.5), min_length=1, description="Gaps to see, in points of the five-point scale."
     )
     pages: tuple[Annotated[int, Field(ge=5)], ...] = Field(
-        (20, 40, 80, 160, 320), min_length=1, description="Numbers of pages: requests with a user."
+        (20, 40, 80, 160, 320),
+        min_length=1,
+        description="Numbers of pages over all generators: these answer as many requests, each of a user, as there are "
+        "pages for each of them, rounded down.",
     )
     annotators: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 3, 5, 10), min_length=1, description="Numbers of annotators."
+        (1, 3, 5, 10), min_length=1, description="Numbers of annotators, each of whom judges all pages."
     )
-    power: float = Field(0.8, gt=0, lt=1, description="How often a gap should be seen.")
+    power: float = Field(0.8, gt=0, lt=1, description="How often a gap should be seen: share of studies.")
     repeats: int = Field(400, ge=50, description="Simulated studies for each design.")

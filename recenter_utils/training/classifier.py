@@ -124,6 +124,17 @@ def fitted(
     return Classifier(folder)
 
 
+def described(found: Classifier | None, lacking: str = "") -> str:
+    """Return in a sentence what was trained, where and how long; lacking: why nothing was, see `examples.lacking`."""
+    if found is None:
+        return f"No encoder was trained: {lacking}."
+    base = found.record["settings"]["base"].rpartition("/")[2] + card.kept_layers(found.record["settings"])
+    return (
+        f"Trained from {base}, in {found.record['seconds']:,.0f} seconds on {found.record['device']}, with "
+        f"{found.record['peak_memory'] / 2**30:.1f} GiB at most {found.record['memory_of']}."
+    )
+
+
 def _key(examples: pl.DataFrame, settings: dict[str, Any], seed: int) -> str:
     parts = [VERSION, pairs.fingerprint(examples), settings, seed]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=12).hexdigest()
