@@ -79,7 +79,7 @@ def status(study: StudyName) -> None:
     from recenter_utils.study import Study
 
     for step in steps(Study.open(study)):
-        print(f"{step.name:<24} {step.condition()}")
+        print(f"{step.name:<28} {step.condition()}")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from recenter_utils import provenance, settings, tables
 from recenter_utils.declarations import Declaration, declaration
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.inference.models import Model, find_model, load_models
+from recenter_utils.inference.vectors import STORE
 
 
 def find_root() -> Path:
@@ -87,7 +88,8 @@ class Study:
     def models_of(self, role: str) -> list[Model]:
         """Return the models that study.yaml gives a role: one, or several for `verifiers`."""
         named = getattr(self.settings.models, role)
-        return [find_model(name, self.models) for name in ([named] if isinstance(named, str) else named)]
+        where = f"{self.folder / 'study.yaml'}, models.{role}"
+        return [find_model(name, self.models, where) for name in ([named] if isinstance(named, str) else named)]
 
     @property
     def cache(self) -> Path:
@@ -97,7 +99,7 @@ class Study:
     @property
     def embedding_cache(self) -> Path:
         """The file of stored embeddings."""
-        return self.folder / "cache" / "embeddings.sqlite"
+        return self.folder / "cache" / STORE
 
     @property
     def staging(self) -> Path:

@@ -38,11 +38,9 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Keep the tests of a file or folder in one process where several share them, and begin with what takes longest."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
 
     def rank(item: pytest.Item) -> int:
         name = group(item)
@@ -50,9 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return FIRST.index(name)
         return len(FIRST) + (2 if name == LAST else "finished_demo" not in getattr(item, "fixturenames", ()))
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=rank)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(group(item)))
+        items.sort(key=rank)
+    yield  # to xdist, which reads the groups
 
 
 def group(item: pytest.Item) -> str:

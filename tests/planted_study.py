@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,23 @@ def mentions_of(explicit: pl.DataFrame) -> pl.DataFrame:
     return table("mentions").frame(found.to_dicts())
 
 
+def generation_of(comparisons: pl.DataFrame, identical: Mapping[str, int] | None = None) -> pl.DataFrame:
+    """Return the table `generation` of these comparisons. identical: generators' pages with one text twice."""
+    same = identical or {}
+    pages = dict(comparisons.group_by("generator").agg(pl.col("page_id").n_unique()).sort("generator").iter_rows())
+    rows = [
+        {"generator": name, "n_pages": pages.get(name, 0) + same.get(name, 0), "n_compared": pages.get(name, 0)}
+        | {"n_failed": 0, "n_refused": 0, "n_empty": 0, "n_identical": same.get(name, 0)}
+        for name in dict.fromkeys((*pages, *same))
+    ]
+    return table("generation").frame(rows)
+
+
 def planted(root: Path, comparisons: pl.DataFrame, judgments: pl.DataFrame, explicit: pl.DataFrame) -> None:
     """Write the tables of stage 3 that analyses of preferences read into the demo of a workspace."""
     change(root, annotation={"excluded": []})
     study = Study.open(str(root / "data" / "demo"))
+    study.write("generation", generation_of(comparisons))
     study.write("comparisons", comparisons, "model")
     study.write("preference_judgments", judgments, "simulated")
     study.write("preference_raters", raters_of(judgments))

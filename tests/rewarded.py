@@ -26,6 +26,9 @@ OPPOSED: dict[str, Mapping[str, float]] = {
     name: {word: points * (1 if place < 2 else -1) for word, points in likes.items()}
     for place, (name, likes) in enumerate(ALIKE.items())
 }
+#: The same likes, but one of them only guesses: nobody's taste, and unequal noise.
+THREE_AND_GUESSER = ALIKE | {"simulated-1": {}}
+GUESSER = {name: likes for name, likes in THREE_AND_GUESSER.items() if name != "simulated-4"}
 NOTHING: dict[str, Mapping[str, float]] = {name: {} for name in ALIKE}
 
 RULES = Reward(tune="head", ratings=(50, 100), repeats=2)

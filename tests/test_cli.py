@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from recenter_utils.declarations import declarations
+from recenter_utils.scaffold import new_study
+from recenter_utils.settings import load
 from tests.workspaces import ROOT, recenter
 
 CHATS = [
@@ -43,6 +45,17 @@ def test_a_new_study_is_ready_to_run(workspace: Path, chats: Path) -> None:
     status = recenter(workspace, "status", "mine")
     assert status.returncode == 0
     assert status.stdout.count("has not run") == len(declarations(ROOT))
+
+
+def test_a_new_study_file_holds_whatever_marks_are_taken_away(workspace: Path, chats: Path) -> None:
+    file = new_study("mine", chats)[0] / "study.yaml"
+    assert load(file).pairing.prompts is None
+    # The marks of lines that are settings; the sentence at the top is none.
+    file.write_text(re.sub(r"^# (?=  |\w+: #)", "", file.read_text(), flags=re.MULTILINE))
+    settings = load(file)
+    assert settings.pairing.prompts == "requests.jsonl"
+    assert "\n# " not in file.read_text()
+    assert (settings.responses.selector, settings.responses.sample) == ("majority", 80)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_what_judges_say_changes_nothing() -> None:
     [
         ("nobody", "no annotator's rating counts"),
         ("three", "all outcomes are the same"),
-        ("one generator", "There is no check"),
+        ("one generator", "requests are too few to compare what is told from 0"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(case: str, words: str) -> None:
@@ -162,7 +162,10 @@ def test_what_cannot_be_fitted_is_said(case: str, words: str) -> None:
     if case == "one generator":
         assert rows_of(found, "contrast")["plain"]["reason"] == "there is only one generator"
         assert rows_of(found, "level")["plain"]["value"] is not None
-        assert "clusters do not determine" in rows_of(found, "level")["plain"]["reason"]
+        level = rows_of(found, "level")["plain"]
+        assert "4 requests are fewer than 2 for each of" in level["reason"]
+        assert (level["same_verdict"], level["ordered_low"]) == (None, None)
+        assert level["same_sign"] is not None
     if case == "three":
         assert found["value"].null_count() == len(found)
         assert found["reason"].null_count() == 0

@@ -6,22 +6,27 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import statsmodels.formula.api as smf
+import yaml
+from scipy.stats import t as student
 
 from recenter_utils import figures, published
 from recenter_utils.codebook.mentions import GAPS
 from recenter_utils.responses import gap_summary
 from recenter_utils.responses import gaps as measured
+from recenter_utils.scales import ATTRIBUTE_QUALITY
 from recenter_utils.stats import gaps
 from recenter_utils.tables import check, table
 from tests.compared import (
     GENERATORS,
     JUDGES,
+    PAGE,
     PEOPLE,
     Rater,
     comparisons_of,
@@ -32,6 +37,7 @@ from tests.compared import (
 
 EVERY, TOGETHER = measured.EVERY, measured.TOGETHER
 NOBODY = table("preference_raters").empty()
+LABELS = set(ATTRIBUTE_QUALITY.labels)
 ALONE = {"only": GENERATORS["middling"]}
 
 
@@ -190,7 +196,7 @@ def drawn() -> dict[tuple[str, str], list[tuple[float, float, float, float]]]:
         truths = {TOGETHER: study.truth(PEOPLE)} | {name: study.truth({name: one}) for name, one in JUDGES.items()}
         for rater, truth in truths.items():
             for statistic in ("pooled", "adjusted"):
-                gap = study.gap(rater, statistic).interval()
+                gap = measured.interval(study.gap(rater, statistic))
                 found.setdefault((rater, statistic), []).append((gap.value, gap.low, gap.high, truth))
     return found
 
@@ -232,6 +238,43 @@ def test_a_detector_that_errs_draws_the_gap_towards_none() -> None:
     rated = measured.rated(study.comparisons, worse, study.judgments)
     found = measured.gap(rated, rated.of("constant"), "adjusted", draws=0).value
     assert 0 < found < 0.8 * study.gap("constant", "adjusted", 0).value
+
+
+@pytest.mark.parametrize("requests", [12, 24])
+def test_intervals_over_few_requests_hold_what_was_planted_as_often_as_they_say(requests: int) -> None:
+    bare: list[bool] = []
+    wider: list[bool] = []
+    for seed in range(1000, 1110):
+        study = Planted(seed, requests)
+        truths = {TOGETHER: study.truth(PEOPLE)} | {name: study.truth({name: one}) for name, one in JUDGES.items()}
+        for rater, truth in truths.items():
+            drawn = study.gap(rater, draws=150)
+            for held, found in ((bare, drawn.interval()), (wider, measured.interval(drawn))):
+                held.append(found.low <= truth <= found.high)
+    assert 0.92 <= np.mean(wider) <= 0.97
+    if requests == 12:
+        assert np.mean(bare) < 0.92  # what the widening is for
+
+
+@pytest.mark.parametrize("k", [2, 5, 12, 200])
+def test_the_ends_of_an_interval_go_as_far_as_those_of_a_mean_of_so_many_numbers(k: int) -> None:
+    numbers = np.random.default_rng(k).standard_normal(k)
+    spread = numbers.std() / np.sqrt(k)  # what a bootstrap's means spread by
+    low, _ = student.interval(0.95, k - 1, numbers.mean(), numbers.std(ddof=1) / np.sqrt(k))
+    assert numbers.mean() - 1.959964 * spread * gaps.reach(k) == pytest.approx(low, rel=1e-5)
+    assert math.isnan(gaps.reach(1))
+    assert gaps.reach(10**6) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_gap_rests_on_the_requests_whose_ratings_it_compares_and_on_no_others() -> None:
+    study = Planted(instances=12)
+    own = study.rated.of("plain").with_columns(
+        explicit=pl.when(prompt_id=study.rated.requests[0]).then(pl.col("explicit")).otherwise(False)
+    )
+    pooled, within = (measured.gap(study.rated, own, name, draws=100) for name in ("pooled", "adjusted_page"))
+    assert (pooled.clusters, within.clusters) == (12, 1)
+    assert measured.interval(within).reason == "one cluster has no spread between clusters"
+    assert math.isnan(measured.interval(within).low)
 
 
 # --- The table --------------------------------------------------------------------------------------------
@@ -283,6 +326,48 @@ def test_thousands_of_resamples_take_well_under_a_second() -> None:
     for statistic in GAPS:
         study.gap(TOGETHER, statistic, draws=2000)
     assert time.perf_counter() - start < 1
+
+
+# --- What the study's truth has planted -----------------------------------------------------------------------
+
+
+def truth_of(folder: Path, uplift: float = 0.3) -> Path:
+    """Write a truth with the planted annotators, and return its folder."""
+    answers = {label: {label: 1.0} | dict.fromkeys(LABELS - {label}, 0.0) for label in LABELS}
+    rules = {
+        name: {"answers": answers, "preference": {"lean": one.lean, "uplift": uplift, "noise": one.noise}}
+        for name, one in PEOPLE.items()
+    }
+    qualities = {name: one.quality for name, one in GENERATORS.items()}
+    said = {"qualities": qualities, "pages": PAGE, "annotators": rules}
+    (folder / "annotators.yaml").write_text(yaml.safe_dump(said), encoding="utf-8")
+    return folder
+
+
+def test_a_page_shows_what_was_planted_for_simulated_annotators_and_for_nobody_else(tmp_path: Path) -> None:
+    study = Planted(raters=PEOPLE | JUDGES)
+    truths = gap_summary.planted(study.rated, truth_of(tmp_path))
+    assert set(truths) == {TOGETHER, *PEOPLE}
+    assert truths[TOGETHER] == pytest.approx(study.truth(PEOPLE))
+    for name, one in PEOPLE.items():
+        assert truths[name] == pytest.approx(study.truth({name: one}))
+    found = study.table(50)
+    shown = gap_summary.for_page(found, gap_summary.spoken(found, NOBODY), truths)
+    assert shown["planted"].to_list()[:4] == [f"{truths[name]:+.2f}" for name in (TOGETHER, *PEOPLE)]
+    assert shown["planted"].null_count() == len(JUDGES)
+    assert "Planted:" in gap_summary.caption(truths)
+
+
+def test_without_a_truth_no_page_speaks_of_one(tmp_path: Path) -> None:
+    study = Planted(raters=PEOPLE | {"ann": Rater("human")}, instances=6)
+    assert gap_summary.planted(study.rated, None) == {}
+    found = study.table(50)
+    assert "planted" not in gap_summary.for_page(found, gap_summary.spoken(found, NOBODY), {}).columns
+    assert "Planted" not in gap_summary.caption({})
+    # Nobody knows what a mention is worth to people, and so not to them together with simulated annotators.
+    assert set(gap_summary.planted(study.rated, truth_of(tmp_path))) == set(PEOPLE)
+    for named in (True, False):
+        assert gap_summary.planted(Planted(explicit=named, instances=4).rated, truth_of(tmp_path)) == {}
 
 
 # --- Where something is missing ---------------------------------------------------------------------------

@@ -108,6 +108,16 @@ def test_with_four_models_nothing_would_be_significant_and_the_claim_says_so() -
     )
 
 
+def test_the_claim_says_whether_independence_is_excluded_and_what_its_interval_is_over() -> None:
+    perfect = generator_judges.correlation(range(5), range(5)) | {"low": 0.9, "high": 1.0}
+    good = generator_judges.correlation(range(5), [0, 1, 2, 4, 3]) | {"low": 0.5, "high": 1.0}
+    rows = [{"statistic": "adjusted"} | perfect, {"statistic": "pooled"} | good]
+    said = generator_judges.sentence(table("generator_judge_correlation").frame(rows))
+    assert "(intervals over requests, for these models)" in said
+    assert "p of 0.017 (exact; one-sided 0.008) independence of the two roles is excluded at 5%;" in said
+    assert "p of 0.083 (exact; one-sided 0.042) independence of the two roles is not excluded." in said
+
+
 # --- What was planted -------------------------------------------------------------------------------------
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import norm
 
 from recenter_utils import figures, published, settings
 from recenter_utils.declarations import declaration
@@ -344,6 +346,21 @@ def test_sizes_and_definitions_are_compared() -> None:
     assert "trained: all-MiniLM-L6-v2, none of the paper's backbones" in why("reward_spearman", RESPONSES)
 
 
+def test_a_detector_is_among_what_differs_wherever_mentions_count() -> None:
+    correlation = {"statistic": "pooled", "n_models": 5, "value": 0.9, "low": 0.1, "high": 1.0, "exact": True}
+    study = RESPONSES | {"generator_judge_correlation": [correlation]}
+    keys = [key for key in lines.ANSWERS if "mention" in key or "judge_gap" in key or key == "generator_judge"]
+    assert len(keys) == 7
+    for key in keys:
+        assert "detector: rules, no language model" in why(key, study), key
+    assert not [reason for reason in why("rating_people", study) if reason.startswith("detector")]
+    assert "interval over requests, for these 5 models alone" in why("generator_judge", study)
+
+
+def test_nothing_is_said_of_a_size_that_the_paper_does_not_give() -> None:
+    assert not [reason for reason in why("reward_spearman", RESPONSES) if "comparisons" in reason]
+
+
 def test_a_study_whose_design_is_the_paper_s_is_left_with_chance() -> None:
     (finding,) = FINDINGS.filter(key="rating_people").to_dicts()
     answer = Answer(lambda study: Number(3.0, 2.9, 3.1, 1101, "ratings"), asked=["preference"])
@@ -402,8 +419,26 @@ def test_the_claim_counts_and_a_simulated_study_claims_nothing_of_the_paper() ->
     assert f"{counts['holds']} hold the published number, {counts['below']} lie below it and" in said
     assert "neither agreement nor difference bears on the paper" in said
     people = lines.sentence(ledger, "human+model")
-    assert "chance" in people
+    assert "A published number has an error as well" in people
+    assert "an interval misses it in about one of 6 cases" in people
     assert "simulated" not in people
+
+
+def test_an_interval_misses_an_estimate_from_as_much_data_in_a_sixth_of_cases() -> None:
+    sixth = 2 * norm.cdf(-1.96 / np.sqrt(2))
+    assert round(sixth, 3) == round(lines.MISSES, 3) == 0.166
+    rng = np.random.default_rng(0)
+
+    def missed(error: float, apart: float) -> float:
+        """Of the highest of five numbers, with the published error in units of the study's."""
+        true = apart * np.arange(5)
+        study, paper = ((true + size * rng.normal(size=(20_000, 5))).max(axis=1) for size in (1, error))
+        return float(np.mean(np.abs(study - paper) > 1.96))
+
+    # The highest of many that are far apart is a number like any other; of many alike it is not, in either direction.
+    assert missed(1, apart=10) == pytest.approx(lines.MISSES, abs=0.01)
+    assert missed(1, apart=0) < 0.06
+    assert missed(0, apart=0) > 0.1 > 0.06 > missed(0, apart=10)
 
 
 def test_the_figure_has_a_row_a_finding_whatever_is_missing() -> None:

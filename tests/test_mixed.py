@@ -20,27 +20,32 @@ VARIANCES = {"request": 0.1, "page": 0.15, "comparison": 0.05, "annotator": 0.06
 
 
 def simulated(design: Balanced, variances: dict[str, float], studies: int, seed: int) -> np.ndarray:
-    """Return ratings of shape (studies, requests, generators, comparisons, annotators) around 0."""
+    """Return ratings of shape (studies, requests · users, generators, comparisons, annotators) around 0."""
     rng = np.random.default_rng(seed)
-    r, g, k, a = design
+    _, g, k, a, u = design
+    r = design.requests * u
     shapes = {"request": (r, 1, 1, 1), "page": (r, g, 1, 1), "comparison": (r, g, k, 1), "annotator": (1, 1, 1, a)}
+    shapes |= {"user": (r, 1, 1, 1)} if "user" in variances else {}
     shapes[RESIDUAL] = (r, g, k, a)
-    parts = [variances[name] ** 0.5 * rng.standard_normal((studies, *shape)) for name, shape in shapes.items()]
+    drawn = {name: variances[name] ** 0.5 * rng.standard_normal((studies, *shape)) for name, shape in shapes.items()}
+    drawn["request"] = drawn["request"][:, ::u].repeat(u, axis=1)
+    parts = list(drawn.values())
     return np.asarray(sum(parts[1:], parts[0]))
 
 
-def long(ratings: np.ndarray) -> pd.DataFrame:
-    """Return one study's ratings, shape (requests, generators, comparisons, annotators), as a row each."""
+def long(ratings: np.ndarray, users: int = 1) -> pd.DataFrame:
+    """Return one study's ratings, shape (requests · users, generators, comparisons, annotators), as a row each."""
     r, g, k, a = (axis.ravel() for axis in np.indices(ratings.shape))
     return pd.DataFrame(
-        {"y": ratings.ravel(), "request": r, "generator": g, "page": r * 1000 + g, "annotator": a}
+        {"y": ratings.ravel(), "request": r // users, "user": r, "generator": g, "page": r * 1000 + g, "annotator": a}
         | {"comparison": (r * 1000 + g) * 1000 + k}
     )
 
 
 def fitted(rows: pd.DataFrame) -> mixed.Mixed:
     columns = {f"g{number}": rows["generator"] == number for number in sorted(rows["generator"].unique())}
-    nested = {name: rows[name] for name in ("request", "page", "comparison")}
+    several = rows["user"].nunique() > rows["request"].nunique()
+    nested = {name: rows[name] for name in ("request", *["user"] * several, "page", "comparison")}
     return mixed.fit(rows["y"], columns, nested, {"annotator": rows["annotator"]})
 
 
@@ -103,12 +108,21 @@ def test_the_likelihood_is_that_of_the_whole_covariance_matrix() -> None:
 
 
 @pytest.mark.parametrize(
-    "design", [Balanced(8, 3, 3, 3), Balanced(6, 1, 2, 3), Balanced(6, 3, 1, 3), Balanced(5, 4, 2, 2)]
+    "design",
+    [
+        Balanced(8, 3, 3, 3),
+        Balanced(6, 1, 2, 3),
+        Balanced(6, 3, 1, 3),
+        Balanced(5, 4, 2, 2),
+        Balanced(6, 3, 2, 3, users=2),
+        Balanced(5, 2, 2, 2, users=3),
+    ],
 )
 @pytest.mark.parametrize("there", [1.0, 0.0])
 def test_balanced_designs_have_the_closed_form(design: Balanced, there: float) -> None:
     """Also where variances are estimated as 0, which those that are 0 mostly are."""
-    variances = {name: value * (there or name == RESIDUAL) for name, value in VARIANCES.items()}
+    planted = VARIANCES | {"user": 0.2} if design.users > 1 else VARIANCES
+    variances = {name: value * (there or name == RESIDUAL) for name, value in planted.items()}
     studies = simulated(design, variances, 3, 1)
     fits = design.fitted(design.mean_squares(studies))
     for coefficients, weights in ((design.of_one, {"g0": 1.0}), (design.of_two, {"g0": 1.0, "g1": -1.0})):
@@ -116,23 +130,28 @@ def test_balanced_designs_have_the_closed_form(design: Balanced, there: float) -
             continue
         variance, freedom = design.spread(fits, coefficients)
         for study in range(len(studies)):
-            found = fitted(long(studies[study])).combination(weights)
+            found = fitted(long(studies[study], design.users)).combination(weights)
             assert found.error**2 == pytest.approx(variance[study], rel=2e-3)
             assert found.freedom == pytest.approx(freedom[study], rel=2e-3)
 
 
-def test_mean_squares_are_scaled_chi_squares_around_their_expectations() -> None:
-    design = Balanced(7, 3, 2, 4)
-    squares = design.mean_squares(simulated(design, VARIANCES, 4000, 0))
-    expected = design.expectations(VARIANCES)
+@pytest.mark.parametrize("users", [1, 2])
+def test_mean_squares_are_scaled_chi_squares_around_their_expectations(users: int) -> None:
+    design = Balanced(7, 3, 2, 4, users)
+    planted = VARIANCES | ({"user": 0.1} if users > 1 else {})
+    squares = design.mean_squares(simulated(design, planted, 4000, 0))
+    there = design.freedoms > 0
+    assert there.tolist() == [name != "U" or users > 1 for name in STRATA]
+    squares, expected, freedoms = squares[:, there], design.expectations(planted)[there], design.freedoms[there]
     assert squares.mean(axis=0) == pytest.approx(expected, rel=0.06)
-    assert squares.var(axis=0) == pytest.approx(2 * expected**2 / design.freedoms, rel=0.15)
+    assert squares.var(axis=0) == pytest.approx(2 * expected**2 / freedoms, rel=0.15)
     assert design.freedoms.sum() == design.ratings - design.generators
-    fits = design.fitted(squares)
-    residual, comparison, page, request, annotator = (fits[:, STRATA.index(name)] for name in "ECPRA")
-    for lower, upper in ((residual, comparison), (comparison, page), (page, request), (residual, annotator)):
-        assert (lower <= upper + 1e-9).all()
-    ordered_already = (np.diff(squares[:, :4], axis=1) >= 0).all(axis=1) & (squares[:, 4] >= squares[:, 0])
+    whole = np.full((len(squares), len(STRATA)), np.nan)
+    whole[:, there] = squares
+    fits = design.fitted(whole)[:, there]
+    assert (np.diff(fits[:, :-1], axis=1) >= -1e-9).all()
+    assert (fits[:, -1] >= fits[:, 0] - 1e-9).all()
+    ordered_already = (np.diff(squares[:, :-1], axis=1) >= 0).all(axis=1) & (squares[:, -1] >= squares[:, 0])
     assert ordered_already.sum() > 100
     assert fits[ordered_already] == pytest.approx(squares[ordered_already])
 
@@ -268,11 +287,23 @@ def test_an_ordered_model_that_cannot_be_fitted_says_why() -> None:
     assert ordered.fit([], {}, []).reason == "there are no ratings"
     assert "one cluster" in ordered.fit(rows["y"], columns, np.zeros(len(rows))).reason
     assert "cannot be told apart" in ordered.fit(rows["y"], columns | {"twice": columns["g1"]}, rows["cluster"]).reason
-    few = ordered.fit(rows["y"], columns, rows["cluster"] % 4)
-    assert few.reason == "4 clusters do not determine the errors of 7 numbers"
     parted = np.where(rows["generator"] == 1, 5.0, np.clip(rows["y"], 1, 3))
     assert "no finite estimate" in ordered.fit(parted, columns, rows["cluster"]).reason
     high = ordered.fit(np.maximum(rows["y"], 3), columns, rows["cluster"])
     assert not high.reason
     assert np.isnan(high.combination({}, centre=3.0).value)
     assert np.isfinite(high.combination({"g1": 1}).value)
+
+
+@pytest.mark.parametrize(("clusters", "sure"), [(4, False), (13, False), (14, True)])
+def test_errors_take_two_clusters_for_each_number_and_below_that_only_the_estimate_is_given(
+    clusters: int, sure: bool
+) -> None:
+    rows = scale_rows(2)
+    columns = columns_of(rows)
+    found = ordered.fit(rows["y"], columns, rows["cluster"] % clusters)
+    one = found.combination({"g2": 1})
+    assert one.value == pytest.approx(ordered.fit(rows["y"], columns, rows["cluster"]).combination({"g2": 1}).value)
+    assert np.isfinite([one.low, one.high]).all() == sure
+    said = f"{clusters} clusters are fewer than 2 for each of 7 numbers"
+    assert found.unsure == ("" if sure else said)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from tests.compared import GENERATORS, JUDGES, PEOPLE, Generator, Rater, compari
 from tests.test_mixed import VARIANCES, simulated
 
 ONE, TWO, MENTIONS = GAP_KINDS
-RULES = Planning(gaps=(0.2, 0.5), pages=(20, 80), annotators=(1, 3), repeats=300)
-BASIS = Basis(VARIANCES, {}, 4, 3, (0.1, 0.3, 0.5, 0.7), 40, 3)
+RULES = Planning(gaps=(0.2, 0.5), requests=(5, 20), users=(1,), annotators=(1, 3), repeats=300)
+BASIS = Basis(VARIANCES, {"user": "one with 'request'"}, 4, 3, (0.1, 0.3, 0.5, 0.7), 10, 1, 3)
 
 
 def study(
@@ -167,7 +166,9 @@ def test_no_gap_is_seen_in_about_five_of_a_hundred_studies(tried: pl.DataFrame) 
         for row in rows_of(tried.drop_nulls("power"), gap_kind=kind, gap=0):
             assert row["power"] == pytest.approx(0.05, abs=0.025), row
     # An interval from drawing five requests again is too narrow, and the table says so; with twenty it is better.
-    few, many = (np.mean([row["power"] for row in rows_of(tried, gap_kind=MENTIONS, gap=0, pages=n)]) for n in (20, 80))
+    few, many = (
+        np.mean([row["power"] for row in rows_of(tried, gap_kind=MENTIONS, gap=0, requests=n)]) for n in (5, 20)
+    )
     assert few > 0.08 > many
 
 
@@ -175,15 +176,15 @@ def test_larger_gaps_and_studies_are_seen_more_often_and_the_smallest_gap_is_see
     tried: pl.DataFrame,
 ) -> None:
     for kind in GAP_KINDS:
-        for pages in RULES.pages:
+        for size in RULES.requests:
             powers = [
-                rows_of(tried, gap_kind=kind, gap=gap, pages=pages, annotators=3)[0]["power"] for gap in RULES.gaps
+                rows_of(tried, gap_kind=kind, gap=gap, requests=size, annotators=3)[0]["power"] for gap in RULES.gaps
             ]
             assert powers[0] < powers[1]
-        sizes = [rows_of(tried, gap_kind=kind, gap=0.5, pages=pages, annotators=3)[0] for pages in RULES.pages]
+        sizes = [rows_of(tried, gap_kind=kind, gap=0.5, requests=n, annotators=3)[0] for n in RULES.requests]
         assert sizes[0]["smallest"] > sizes[1]["smallest"]
         assert sizes[0]["low"] < sizes[0]["power"] < sizes[0]["high"]
-    smallest = rows_of(tried, gap_kind=TWO, gap=0, pages=80, annotators=3)[0]["smallest"]
+    smallest = rows_of(tried, gap_kind=TWO, gap=0, requests=20, annotators=3)[0]["smallest"]
     low, _ = planning.rating_intervals(
         VARIANCES, Balanced(20, 4, 3, 3), Balanced(20, 4, 3, 3).of_two, 20_000, np.random.default_rng(5)
     )
@@ -191,7 +192,8 @@ def test_larger_gaps_and_studies_are_seen_more_often_and_the_smallest_gap_is_see
 
 
 def test_pages_do_not_make_up_for_few_annotators_but_annotators_do() -> None:
-    found = planning.measure(BASIS, Planning(gaps=(0.3,), pages=(40, 640), annotators=(3, 20), repeats=2000), 0)
+    rules = Planning(gaps=(0.3,), requests=(10, 160), users=(1,), annotators=(3, 20), repeats=2000)
+    found = planning.measure(BASIS, rules, 0)
     smallest = {(row["pages"], row["annotators"]): row["smallest"] for row in rows_of(found, gap_kind=ONE, gap=0)}
     assert smallest[640, 3] > 0.8 * smallest[40, 3]
     assert smallest[640, 20] < 0.5 * smallest[640, 3]
@@ -199,12 +201,43 @@ def test_pages_do_not_make_up_for_few_annotators_but_annotators_do() -> None:
 
 def test_the_studys_own_design_is_tried_as_well_and_the_same_seed_gives_the_same_table() -> None:
     found = planning.measure(BASIS, RULES, 3)
-    assert rows_of(found, pages=40, annotators=3)
+    assert rows_of(found, requests=10, annotators=3)
     assert found.equals(planning.measure(BASIS, RULES, 3))
     assert not found.equals(planning.measure(BASIS, RULES, 4))
-    assert set(found.filter(pages=80)["requests"]) == {20}
-    row = rows_of(found, pages=80, annotators=3)[0]
-    assert row["ratings"] == 20 * 4 * 3 * 3
+    for row in found.to_dicts():
+        assert row["pages"] == row["requests"] * row["users"] * 4
+        assert row["ratings"] == row["pages"] * row["comparisons"] * row["annotators"]
+
+
+def test_more_users_of_a_request_are_worth_less_than_more_requests_and_are_unknown_where_each_has_one() -> None:
+    rules = Planning(gaps=(0.3,), requests=(10, 20), users=(1, 2), annotators=(12,), repeats=1200)
+    alike = planning.measure(BASIS._replace(variances=VARIANCES | {"request": 0.4, "user": 0.1}), rules, 0)
+    smallest = {(row["requests"], row["users"]): row["smallest"] for row in rows_of(alike, gap_kind=ONE, gap=0)}
+    assert smallest[10, 1] > 1.03 * smallest[10, 2] > 1.1 * smallest[20, 1]
+    shown = designs.smallest(alike, rules, ["simulated"])
+    assert shown["users"].to_list()[:4] == [10, 20, 20, 40]
+    unknown = planning.measure(BASIS, rules, 0).filter(users=2)
+    assert set(unknown["reason"]) == {
+        "how users of one request differ is not known from this study: one with 'request'"
+    }
+
+
+def test_each_size_shows_the_smallest_gap_it_sees_in_brackets_where_it_is_not_to_be_trusted(
+    tried: pl.DataFrame,
+) -> None:
+    shown = designs.smallest(tried, RULES, ["simulated"])
+    assert len(shown) == len(GAP_KINDS) * len(RULES.requests)
+    cells = dict(shown.filter(pl.col("what is to be seen") == MENTIONS).select("requests", "3 annotators").iter_rows())
+    known = rows_of(tried, gap_kind=MENTIONS, gap=0, annotators=3, requests=5)[0]["smallest"]
+    assert cells[5] == f"({known:.2f})"
+    assert not cells[20].startswith("(")
+    cheap = designs.for_page(designs.fewest(tried, RULES), RULES, ["simulated"])
+    last = "fewest ratings: pages × attributes a page × annotators"
+    for cell in cheap[last]:
+        if cell != "–":
+            factors, result = cell.split(" = ")
+            assert np.prod([int(one) for one in factors.split(" × ")]) == int(result.replace(",", ""))
+    assert set(cheap[last]) != {"–"}
 
 
 def test_a_team_reads_the_fewest_pages_that_also_more_pages_confirm(tried: pl.DataFrame) -> None:
@@ -216,11 +249,11 @@ def test_a_team_reads_the_fewest_pages_that_also_more_pages_confirm(tried: pl.Da
             assert 80 not in seeing
         else:
             assert row["pages"] in seeing
-    # Twenty pages have too many false alarms for mentions, whatever they see.
-    assert 20 not in set(found.filter(gap_kind=MENTIONS)["pages"])
+    # Five requests have too many false alarms for mentions, whatever they see.
+    assert 5 not in set(found.filter(gap_kind=MENTIONS)["requests"])
     shown = designs.for_page(found, RULES, ["simulated"])
     assert shown.filter(pl.col("what is to be seen") == ONE)["1 annotator"].to_list() == ["–", "–"]
-    assert "more than 80" in shown["3 annotators"].to_list()
+    assert "more than 20 × 1" in shown["3 annotators"].to_list()
     assert designs.notes(tried)["reason"].to_list() == ["one annotator says nothing of annotators in general"]
     figures.power_curves(tried.to_pandas(), RULES.power)
 
@@ -234,7 +267,6 @@ def test_a_team_reads_the_fewest_pages_that_also_more_pages_confirm(tried: pl.Da
         ({"mentions": ()}, MENTIONS, "mentions are not known"),
         ({"mentions": (0.0, 1.0, 0.0, 1.0)}, MENTIONS, "all attributes are named, or none"),
         ({"generators": 1, "mentions": (0.5,)}, TWO, "there is only one generator"),
-        ({"generators": 30, "mentions": ()}, TWO, "intervals take two requests"),
         (
             {
                 "annotators": 1,
@@ -248,7 +280,7 @@ def test_a_team_reads_the_fewest_pages_that_also_more_pages_confirm(tried: pl.Da
 )
 def test_a_design_of_which_nothing_can_be_said_says_why(change: dict[str, Any], kind: str, why: str) -> None:
     found = check("designs", planning.measure(BASIS._replace(**change), RULES, 0))
-    reasons = set(found.filter(gap_kind=kind, pages=20)["reason"].drop_nulls())
+    reasons = set(found.filter(gap_kind=kind, requests=5)["reason"].drop_nulls())
     assert why in reasons
     assert found.filter(reason=why)["power"].null_count() == len(found.filter(reason=why))
 
@@ -282,17 +314,21 @@ def test_without_annotators_no_design_is_tried() -> None:
 def test_the_basis_is_what_the_study_is_like() -> None:
     found, explicit = study(16)
     basis = planning.basis(found, effects.fit(found), explicit)
-    assert basis.pages == 80
+    assert (basis.requests, basis.users, basis.design.pages) == (16, 1, 80)
     assert basis.annotators == 3
     assert basis.generators == 5
     assert basis.comparisons == round(len(found.comparisons) / 80)
     joined = found.comparisons.join(explicit, on="comparison_id").group_by("generator").agg(pl.col("explicit").mean())
     assert sorted(basis.mentions) == pytest.approx(sorted(joined["explicit"]))
-    fitted = effects.fit(found)
-    doubled = dataclasses.replace(fitted, variances=fitted.variances | {"user": 0.5})
-    merged = planning.basis(found, doubled, explicit).variances
-    assert merged["request"] == pytest.approx(fitted.variances["request"] + 0.5)
-    assert "user" not in merged
+    two = found.comparisons.with_columns(prompt_id=pl.format("q{}", pl.col("prompt_id").str.slice(1).cast(int) // 2))
+    paired = found._replace(comparisons=two)
+    basis = planning.basis(paired, effects.fit(paired), explicit)
+    assert (basis.requests, basis.users, basis.design.pages) == (8, 2, 80)
+    assert "user" in basis.variances
+    shown = designs.likeness(paired, basis).to_dicts()
+    assert [row["pages"] for row in shown] == [80, 80]
+    assert [row["users a request"] for row in shown] == [2, 2]
+    assert shown[0]["ratings"] == 3 * len(two)
     unknown = explicit.with_columns(explicit=pl.lit(None, pl.Boolean))
     assert planning.basis(found, effects.fit(found), unknown).mentions == ()
 
@@ -313,7 +349,9 @@ def test_the_notebook_finishes_and_says_what_cannot_be_said(case: str, workspace
     explicit = explicit_of(comparisons, 0, generators)
     judgments = preferences_of(comparisons, explicit, 0, raters, generators)
     planted_study.planted(workspace, comparisons, judgments, explicit)
-    planted_study.change(workspace, planning={"pages": [20, 40], "annotators": [1, 3], "repeats": 50, "gaps": [0.5]})
+    planted_study.change(
+        workspace, planning={"requests": [4, 8], "users": [1], "annotators": [1, 3], "repeats": 50, "gaps": [0.5]}
+    )
     said = planted_study.run(workspace, "25-planning")
     assert words in said
     assert said.count('class="claim"') == 1

@@ -17,6 +17,7 @@ from recenter_utils.annotation.annotators import page_names
 from recenter_utils.annotation.judgments import CHECKS
 from recenter_utils.responses import position, raters
 from recenter_utils.responses.raters import sentence, summary, together
+from recenter_utils.stats.resampling import cluster_bootstrap
 from recenter_utils.study import Study
 from recenter_utils.tables import check, table
 from tests.compared import JUDGES, PEOPLE, Rater, comparisons_of, explicit_of, preferences_of
@@ -61,13 +62,16 @@ def test_means_and_correlations_are_those_of_the_answers() -> None:
     assert who.filter(rater=first)["mean_spearman"].item() == pytest.approx(mean)
 
 
-def test_intervals_are_over_pages_and_not_over_comparisons() -> None:
-    """What a page shares makes an interval over single comparisons too narrow."""
-    answers = judged(2, {"simulated-1": Rater(noise=0.3, reads=2.0)})
+def test_intervals_are_over_requests_and_not_over_pages() -> None:
+    """What a request invites, all generators' pages share; an interval over pages is too narrow."""
+    answers = judged(2, {"simulated-1": Rater(noise=0.3)})
+    places = answers.select(comparison_id="item_id").join(COMPARISONS, on="comparison_id", maintain_order="left")
+    requests = places["prompt_id"].rank("dense").to_numpy().astype(int) - 1
+    shared = np.random.default_rng(0).normal(0, 1, 20)[requests]
+    answers = answers.with_columns(score=pl.col("score") + pl.Series(shared))
+    pages = cluster_bootstrap(answers["score"], places["page_id"], draws=2000)
     row = summary(answers, NO_FAILURES, NO_CHECKS, COMPARISONS, draws=2000).row(0, named=True)
-    deviation = answers["score"].std()
-    assert isinstance(deviation, float)
-    assert row["high"] - row["low"] > 1.5 * 2 * 1.96 * deviation / np.sqrt(len(answers))
+    assert row["high"] - row["low"] > 1.5 * (pages.high - pages.low)
 
 
 @pytest.mark.parametrize("seed", range(6))

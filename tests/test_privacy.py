@@ -62,6 +62,17 @@ def test_every_piece_of_twice_the_window_is_found_wherever_it_begins(study: Stud
     assert said(study, page(tmp_path, f"<p>… {piece} …</p>")) == ["text of a chat"]
 
 
+@pytest.mark.parametrize("tag", ['<p title="{}">Look</p>', "<img alt='{}'>", '<g aria-label = "{}"/>'])
+@pytest.mark.parametrize("name", ["page.html", "_images/drawn.svg"])
+def test_a_turn_is_found_in_what_a_tag_tells_on_pointing(study: Study, tmp_path: Path, tag: str, name: str) -> None:
+    assert said(study, page(tmp_path, tag.format(TURN), name)) == ["text of a chat"]
+
+
+def test_a_turn_is_found_in_a_drawing_that_breaks_it_into_lines(study: Study, tmp_path: Path) -> None:
+    lines = "".join(f'<text x="0">{TURN[start : start + 25]}</text>' for start in range(0, len(TURN), 25))
+    assert said(study, page(tmp_path, f"<svg>{lines}</svg>", "_images/drawn.svg")) == ["text of a chat"]
+
+
 def test_a_turn_is_found_in_the_notebook_that_a_page_offers(study: Study, tmp_path: Path) -> None:
     assert said(study, page(tmp_path, f'{{"text": "{TURN}"}}', "_sources/page.ipynb")) == ["text of a chat"]
 
@@ -93,6 +104,7 @@ def test_chats_in_other_scripts_are_found(study: Study, tmp_path: Path) -> None:
         ("call +32 2 555 12 34 now", "a telephone number"),
         ("call (212) 736-5000 now", "a telephone number"),
         ("call 212-736-5000 now", "a telephone number"),
+        ("call &lt;212-736-5000&gt; now", "a telephone number"),
         ("use sk-" + "a1B2" * 8, "what looks like a key"),
         ("use hf_" + "a1B2" * 9, "what looks like a key"),
         ("AKIA" + "ABCD1234EFGH5678", "what looks like a key"),

@@ -29,7 +29,9 @@ def written(workspace: Path, *lines: str) -> None:
 
 def test_every_number_has_a_value_a_unit_a_source_and_a_tag() -> None:
     figures = {f"figure-{number}" for number in range(2, 8)}
-    assert {*figures, "table-1", "table-2", "table-3", "table-5", "table-6", "text", "findings"} <= set(NAMES)
+    assert {*figures, "table-1", "table-2", "table-3", "table-4", "table-5", "table-6", "text", "findings"} <= set(
+        NAMES
+    )
     for name in NAMES:
         frame = published.read(name)
         assert len(frame), name
@@ -253,6 +255,19 @@ def test_a_changed_published_file_puts_the_notebooks_that_show_it_out_of_date_an
     assert all("figure-3" in after[name].get("published", {}) for name in changed)
     assert [part for part in after[changed[0]] if before[changed[0]][part] != after[changed[0]][part]] == ["published"]
     assert "published" not in before["03-merging"]
+
+
+def test_models_whose_samples_the_paper_does_not_give_have_no_number_of_items() -> None:
+    said = {row["key"]: (row["n"], row["n_of"]) for row in published.read("findings").to_dicts()}
+    trained = ("verifier_trained", "f1_selector", "f1_grpo", "reward_spearman")
+    assert {said[key] for key in trained} == {(None, None)}
+
+
+def test_figure_6_has_stars_for_every_rater_with_a_gap() -> None:
+    frame = published.read("figure-6")
+    stars = published.numbers(frame, "stars")
+    assert set(stars) == set(published.numbers(frame, "gap"))
+    assert {name for name, many in stars.items() if many} == {"Claude-Sonnet-4.6", "Llama-3.3-70B", "Qwen3.5-27B"}
 
 
 def test_counts_need_all_four() -> None:

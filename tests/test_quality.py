@@ -12,9 +12,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from recenter_utils import figures, published
+from recenter_utils.report import interval_of
 from recenter_utils.responses import quality, ratings, verdicts
 from recenter_utils.responses.ratings import ALL_ANNOTATORS, ALL_GENERATORS, Ratings
-from recenter_utils.tables import check
+from recenter_utils.tables import check, table
 from tests import planted_study
 from tests.compared import (
     GENERATORS,
@@ -28,8 +29,12 @@ from tests.compared import (
     explicit_of,
     preferences_of,
 )
+from tests.planted_study import generation_of
 
 LABELS = [1.0, 2.0, 3.0, 4.0, 5.0]
+
+#: No generator, and so no page with two responses that are the same.
+NONE = table("generation").empty()
 
 
 def rated(
@@ -89,7 +94,7 @@ def test_intervals_hold_the_planted_quality_of_generators(many: list[pl.DataFram
         (judge, name, "mean"): expected(own, one) for judge, own in JUDGES.items() for name, one in GENERATORS.items()
     }
     assert 0.9 <= held(many, truths) <= 0.98
-    assert 0.9 <= held(many, truths, "_requests") <= 0.98
+    assert 0.9 <= held(many, truths, "_pages") <= 0.98
 
 
 def test_intervals_hold_the_planted_inflation_of_judges(many: list[pl.DataFrame]) -> None:
@@ -111,9 +116,7 @@ def test_a_pooled_mean_varies_less_over_requests_which_keep_the_mix_of_generator
     rows = [values(scores)[ALL_ANNOTATORS, "mean"] for scores in many]
     truth = float(np.mean([of_people(one) for one in GENERATORS.values()]))
     spread = np.std([row["value"] for row in rows])
-    pages, requests = (
-        np.mean([row[f"high{end}"] - row[f"low{end}"] for row in rows]) / 3.92 for end in ("", "_requests")
-    )
+    requests, pages = (np.mean([row[f"high{end}"] - row[f"low{end}"] for row in rows]) / 3.92 for end in ("", "_pages"))
     assert requests == pytest.approx(spread, rel=0.3)
     assert pages > 1.1 * requests
     assert held(many, {(ALL_ANNOTATORS, ALL_GENERATORS, "mean"): truth}) >= 0.9
@@ -176,6 +179,10 @@ def test_correlations_are_scipys(skipped: tuple[Ratings, pl.DataFrame]) -> None:
         single.append(_spearman(found.numbers[:, place], others))
         assert known[found.raters[place], "spearman"]["value"] == pytest.approx(single[-1])
     assert known[ALL_ANNOTATORS, "spearman"]["value"] == pytest.approx(np.mean(single))
+    means = [found.mean([other for other in found.people if other != place]) for place in found.people]
+    left_out = np.mean([_spearman(judge, mean) for mean in means])
+    assert known["judge", "spearman_left_out"]["value"] == pytest.approx(left_out)
+    assert known["judge", "spearman_left_out"]["low"] < left_out < known["judge", "spearman_left_out"]["high"]
     people = found.of(found.people).T
     pairs = [_spearman(people[a], people[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
     assert known[ALL_ANNOTATORS, "spearman_pairs"]["value"] == pytest.approx(np.mean(pairs))
@@ -229,6 +236,43 @@ def test_published_counts_give_the_published_share_and_mean() -> None:
     assert all(gap.startswith("+") for gap in judges["less annotators"].drop_nulls())
 
 
+def test_identical_responses_are_counted_beside_and_as_3_in_a_share_of_their_own() -> None:
+    """With as many ratings to each of their pages as the others have, the share is that of all ratings."""
+    found = rated(8, most=1)
+    people = found.of(found.people)
+    scores = quality.measure(found, draws=50)
+    generation = generation_of(found.comparisons, {"plain": 2, "reserved": 1})
+    whole = (np.sum(people <= 3) + 3 * 3) / (people.size + 3 * 3)
+    share = values(scores)[ALL_ANNOTATORS, "no_better"]
+    known = verdicts.with_identical(interval_of(share), generation)
+    assert known.value == pytest.approx(whole)
+    assert share["low"] < known.low < known.value < known.high
+    said = verdicts.sentence(scores, found, generation)
+    assert "On 3 pages more both responses are the same text" in said
+    assert f"the share no better is {whole:.1%} (95%" in said
+    shown = verdicts.by_generator(scores, generation)
+    cells = dict(shown.select("generator", "identical pages").iter_rows())
+    assert cells["plain"] == 2
+    assert cells["constant"] == 0
+    own = people[found.comparisons["generator"].to_numpy() == "plain"]
+    cell = shown.filter(generator="plain")["no better, identical ones as 3"].item()
+    assert cell.startswith(f"{(np.sum(own <= 3) + 6) / (own.size + 6):.0%} (")
+
+
+def test_a_judge_is_held_against_the_same_means_as_an_annotator() -> None:
+    """A rater like the annotators is as good as one of them only by means that leave one out."""
+    gaps = []
+    for seed in range(12):
+        found = rated(24, seed, PEOPLE | {"alike": Rater("llm", uplift=0.3)})
+        known = values(quality.measure(found, draws=0))
+        yardstick = known[ALL_ANNOTATORS, "spearman"]["value"]
+        gaps.append([known["alike", name]["value"] - yardstick for name in ("spearman", "spearman_left_out")])
+    biased, fair = np.mean(gaps, axis=0)
+    error = np.std(gaps, axis=0)[1] / np.sqrt(len(gaps))
+    assert abs(fair) < 2.5 * error
+    assert biased > fair + 0.02
+
+
 # -- what cannot be said ----------------------------------------------------------------------------------------------
 
 
@@ -271,8 +315,8 @@ def test_without_annotators_the_page_says_what_models_say_and_no_more() -> None:
     assert known["plain", "inflation"]["reason"] == "no annotator to hold it against"
     assert known["plain", "linear_kappa"]["reason"] == "no annotator to hold it against"
     assert known["plain", "mean"]["value"] is not None
-    assert verdicts.by_generator(scores).columns == ["generator", *sorted(JUDGES)]
-    said = verdicts.sentence(scores, found, "demo")
+    assert verdicts.by_generator(scores, NONE).columns == ["generator", *sorted(JUDGES)]
+    said = verdicts.sentence(scores, found, NONE, "demo")
     assert said.startswith("Of people nothing can be said")
     assert "'recenter annotate demo preference'" in said
     assert "(reserved) to" in said
@@ -300,10 +344,10 @@ def test_a_generator_without_ratings_has_a_row_that_says_so() -> None:
     row = values(scores, "plain")[ALL_ANNOTATORS, "mean"]
     assert row["value"] is None
     assert row["n_unanswered"] == len(lacking)
-    said = verdicts.sentence(scores, found)
+    said = verdicts.sentence(scores, found, NONE)
     assert f"{len(lacking)} comparisons have no rating by an annotator who counts" in said
     assert "plain" not in said
-    assert verdicts.by_generator(scores).filter(generator="plain")["against 3"][0] is None
+    assert verdicts.by_generator(scores, NONE).filter(generator="plain")["against 3"][0] is None
     figures.generator_ratings(scores.to_pandas(), "annotators")
 
 
@@ -313,8 +357,10 @@ def test_no_comparisons_and_no_raters_give_empty_answers() -> None:
     )
     scores = check("preference_scores", quality.measure(nothing, draws=20))
     assert scores["value"].null_count() == len(scores)
-    assert "compares none" in verdicts.sentence(scores, nothing)
-    verdicts.by_generator(scores)
+    assert verdicts.sentence(scores, nothing, NONE).endswith("this study compares none.")
+    same = verdicts.sentence(scores, nothing, generation_of(nothing.comparisons, {"plain": 1}))
+    assert same.endswith("On 1 page both responses are the same text, hence no better.")
+    verdicts.by_generator(scores, NONE)
     figures.generator_ratings(scores.to_pandas(), "annotators")
     figures.models_beside_annotators(scores.to_pandas(), {})
 

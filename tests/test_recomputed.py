@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import json
+import re
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise, product
@@ -17,6 +19,7 @@ from recenter_utils.errors import RecenterError
 from recenter_utils.ledger import page
 from recenter_utils.ledger.recomputed import attributes, findings, relevance, responses
 from recenter_utils.ledger.recomputed.finding import PRINTED, Check, Finding, digits, listed, metric, rows
+from recenter_utils.responses.ratings import ALL_ANNOTATORS
 from recenter_utils.stats import classification
 from recenter_utils.stats.printed import (
     ROUNDED,
@@ -30,6 +33,16 @@ from recenter_utils.stats.printed import (
 from recenter_utils.study import Study
 from tests import planted_study
 from tests.workspaces import ROOT
+
+STAGE_3 = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb") if "19" <= path.stem[:2] <= "29")
+
+#: What a page of stage 3 quotes of the paper in its text: file, statistic and item.
+QUOTED = {
+    "20-preferences": [("table-6", name, ALL_ANNOTATORS) for name in ("spearman_pairs", "weighted_kappa")],
+    "22-mentions": [("figure-6", "gap", ALL_ANNOTATORS)],
+    "23-generators-and-judges": [("figure-7", "spearman", "all models")],
+    "24-reward-models": [("text", "spearman", "all reward models")],
+}
 
 
 def row_of(tp: int, fp: int, fn: int, n: int, places: int = 3) -> dict[str, float]:
@@ -209,6 +222,15 @@ def test_no_better_than_generic_is_a_share_of_ratings_and_not_of_responses() -> 
     assert "601 / 1,101 = 54.59%. Of 367 comparisons no number does" in one.arithmetic
     assert "= 3,497, and 3,497 / 1,101 = 3.176" in one.arithmetic
     assert [abs(check.steps) < ROUNDED for check in one.checks] == [True, True]
+    bars = published.read("figure-5")
+    (n,), (below,) = (published.numbers(bars, name).values() for name in ("n_ratings", "n_no_better"))
+    above = sum(published.numbers(bars, "sum").values()) - 3 * n
+    assert above == 194
+    assert (
+        f"the {n - below:.0f} ratings above 3 add up to {above:.0f} points more than those below take away"
+        in one.follows
+    )
+    assert f"How many of the {below:.0f} are exactly 3 is not published" in one.follows
 
 
 def test_of_the_generators_named_as_degrading_one_is_rated_above_generic() -> None:
@@ -237,6 +259,7 @@ def test_figure_7_has_an_exact_two_sided_p_of_083() -> None:
     one = found(responses.exact_p)
     for part in ("is 0.90", "120 ways", "0.042 one-sided", "0.083 two-sided", "approximation", "0.037"):
         assert part in one.arithmetic
+    assert one.follows.startswith("The printed p is the exact one-sided p or the approximation, rounded.")
     correlation, p = one.checks
     assert correlation.steps == pytest.approx(0, abs=1e-9)
     assert p.found == pytest.approx(10 / 120)
@@ -286,14 +309,15 @@ def test_every_finding_says_what_is_printed_what_the_arithmetic_gives_and_what_f
             assert ".." not in text
 
 
-def test_the_claim_counts_what_rounding_does_not_explain() -> None:
+def test_the_claim_counts_what_differs_and_says_that_the_numbers_were_picked() -> None:
     made = [
         Finding(1, "a", "A.", "B.", "C.", (Check("x", 0.5, 0.5004), Check("y", 0.5, 0.51))),
         Finding(2, "b", "A.", "B.", "C."),
     ]
     said = findings.sentence(made)
     assert said.startswith("2 things follow")
-    assert "Of the 2 printed numbers that they check, the arithmetic agrees with 1; 1 are off by more" in said
+    assert "Of the 2 printed numbers that were looked into, the arithmetic gives 1; 1 differ, some by rounding" in said
+    assert "says nothing of the paper's other numbers" in said
 
 
 def test_a_page_shows_text_as_text() -> None:
@@ -316,7 +340,23 @@ def test_lists_and_digits_read_as_in_print() -> None:
     assert digits({"a": 0.5, "b": 0.25}) == "0.500 / 0.250"
 
 
+def text_of(path: Path) -> str:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def test_the_notebook_types_no_number_that_is_computed() -> None:
     text = (ROOT / "notebooks" / "27-recomputed.ipynb").read_text(encoding="utf-8")
     for number in ("708", "207", "0.083", "217", "601", "3,973"):
         assert number not in text
+
+
+@pytest.mark.parametrize("path", STAGE_3, ids=lambda path: path.stem)
+def test_the_only_decimals_that_a_page_s_text_types_are_what_it_quotes_of_the_paper(path: Path) -> None:
+    text = re.sub(r"§[\d.]+|\]\([^)]*\)|`[^`]*`|[A-Za-z][\w.-]*\d[\w.]*", "", text_of(path))
+    paper = [
+        published.numbers(published.read(name), statistic)[item] for name, statistic, item in QUOTED.get(path.stem, ())
+    ]
+    for number in re.findall(r"\d*\.\d+|\d{1,3}(?:,\d{3})+", text):
+        places = len(number.partition(".")[2])
+        assert any(rounds_to(value, float(number.replace(",", "")), places) for value in paper), number

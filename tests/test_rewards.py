@@ -20,13 +20,24 @@ from recenter_utils.responses import reward_data, reward_scores, rewards, taste
 from recenter_utils.responses.reward_data import Rated
 from recenter_utils.responses.rewards import Predicted
 from recenter_utils.settings import Reward
+from recenter_utils.stats.pairs import Drawn
 from recenter_utils.stats.predictions import fits
 from recenter_utils.stats.predictions import out_of_fold as widened
 from recenter_utils.tables import check, table
 from recenter_utils.training.reward import features
 from recenter_utils.training.reward.learners import Head, out_of_fold
 from recenter_utils.training.reward.model import RewardModel
-from tests.rewarded import ALIKE, NOTHING, OPPOSED, RULES, WARM, Planted, differences
+from tests.rewarded import (
+    ALIKE,
+    GUESSER,
+    NOTHING,
+    OPPOSED,
+    RULES,
+    THREE_AND_GUESSER,
+    WARM,
+    Planted,
+    differences,
+)
 
 Array = NDArray[np.float64]
 
@@ -188,33 +199,98 @@ def test_no_request_is_learned_from_while_it_is_predicted(bag: None) -> None:
 def test_opposed_tastes_are_told_from_noise(bag: None, tmp_path: Path) -> None:
     rated, _, scores = done(Planted(OPPOSED, noise=0.8), tmp_path / "taste")
     mean = {"analysis": "annotators", "annotator": None}
-    assert value(scores, **mean, measure="own_less_another")["low"] > 0.2
+    assert value(scores, **mean, measure="own_less_exchanged")["low"] > 0.2
     assert value(scores, **mean, measure="own_less_pooled")["low"] > 0.1
-    assert value(scores, **mean, measure="spearman", learned_from="disagreement")["low"] > 0.2
     assert "part of their disagreement is taste" in taste.sentence(rated, scores)
     rated, _, scores = done(Planted(ALIKE, noise=1.5), tmp_path / "noise")
-    for measure in ("own_less_another", "own_less_pooled"):
+    for measure in ("own_less_exchanged", "own_less_pooled"):
         assert value(scores, **mean, measure=measure)["low"] < 0
-    assert value(scores, **mean, measure="spearman", learned_from="disagreement")["low"] < 0
     said = taste.sentence(rated, scores)
     assert "taste is not shown, nor is it ruled out" in said
 
 
-def test_noise_is_seldom_taken_for_taste() -> None:
+def _shows_taste(study: Planted, seed: int) -> bool:
+    rated = study.rated(seed=seed)
+    head = Head(differences(rated.texts), rated.requests)
+    ones = np.ones(len(rated.texts), dtype=int)
+    places = range(len(rated.annotators))
+    own = {place: out_of_fold(head, rated.numbers[:, place] - 3, ones, rated.parts) for place in places}
+    every = out_of_fold(head, rated.mean - 3, rated.counts, rated.parts)
+    found = taste.measure(rated, Predicted({"reward/x": every}, {}, own), 200, seed)
+    return "part of their disagreement is taste" in taste.sentence(rated, table("reward_scores").frame(found))
+
+
+def _narrow(study: Planted) -> None:
+    """Let one annotator use the middle of the scale alone."""
+    own = pl.col("rater") == "simulated-1"
+    held = study.judgments.with_columns(score=pl.when(own).then(pl.col("score").clip(2, 4)).otherwise("score"))
+    study.judgments = held.with_columns(label=pl.col("score").cast(pl.Int64).cast(pl.String))
+
+
+def _as_it_is(study: Planted) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("likes", "noise", "spoil"),
+    [
+        pytest.param(ALIKE, 1.0, _as_it_is, id="equal"),
+        pytest.param(ALIKE, 1.5, _as_it_is, id="noisier"),
+        pytest.param(THREE_AND_GUESSER, 1.0, _as_it_is, id="one of four guesses"),
+        pytest.param(GUESSER, 1.0, _as_it_is, id="one of three guesses"),
+        pytest.param(ALIKE, 1.0, _narrow, id="one uses less of the scale"),
+    ],
+)
+def test_noise_is_seldom_taken_for_taste_however_unequal(
+    likes: Mapping[str, Mapping[str, float]], noise: float, spoil: Callable[[Planted], None]
+) -> None:
     wrong = 0
     for seed in range(8):
-        rated = Planted(ALIKE, seed=seed, noise=1.5).rated(seed=seed)
-        head = Head(differences(rated.texts), rated.requests)
-        ones = np.ones(len(rated.texts), dtype=int)
-        own = {place: out_of_fold(head, rated.numbers[:, place] - 3, ones, rated.parts) for place in range(4)}
-        apart = {
-            place: out_of_fold(head, rated.numbers[:, place] - rated.others(place), ones, rated.parts)
-            for place in range(4)
-        }
-        every = out_of_fold(head, rated.mean - 3, rated.counts, rated.parts)
-        found = taste.measure(rated, Predicted({"reward/x": every}, {}, own, apart), 100, seed)
-        wrong += "part of their disagreement is taste" in taste.sentence(rated, table("reward_scores").frame(found))
-    assert wrong <= 2
+        study = Planted(likes, seed=seed, noise=noise)
+        spoil(study)
+        wrong += _shows_taste(study, seed)
+    assert wrong <= 1
+
+
+def test_taste_is_found_behind_unequal_noise() -> None:
+    # Half of them want the opposite, and one of these guesses.
+    likes = OPPOSED | {"simulated-4": {}}
+    assert sum(_shows_taste(Planted(likes, seed=seed), seed) for seed in range(4)) >= 3
+
+
+def test_exchanged_models_of_annotators_who_go_by_the_same_give_the_same_product() -> None:
+    def known(value: float) -> Drawn:
+        return Drawn(value, np.full(3, value), 9, 90, "")
+
+    # Correlations are what a model knows (.9, .4) times what the ratings hold of it (.5, .2).
+    own, its, crossed, back = (known(a * b) for a, b in ((0.9, 0.5), (0.4, 0.2), (0.9, 0.2), (0.4, 0.5)))
+    assert taste.exchanged(own, its, crossed, back).value == pytest.approx(0)
+    # Opposites differ by both products; whose models say nothing of each other differ by one.
+    assert taste.exchanged(known(0.5), known(0.4), known(-0.5), known(-0.4)).value == pytest.approx(0.4)
+    assert taste.exchanged(known(0.5), known(0.4), known(0), known(0)).value == pytest.approx(0.2)
+    # One negative correlation of two is a model that learned nothing.
+    found = taste.exchanged(known(0.5), known(0.1), known(-0.3), known(0.1))
+    assert found.value == pytest.approx(0.05)
+    assert np.allclose(found.draws, found.value)
+
+
+# -- what is said ---------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_finds_nothing_is_said_to_find_nothing(bag: None, tmp_path: Path) -> None:
+    rated, predicted, scores = done(Planted(NOTHING), tmp_path / "nothing")
+    said = reward_scores.sentence(rated, predicted, scores, 0)
+    assert "not shown to predict anything: its interval holds 0" in said
+    rated, predicted, scores = done(Planted(ALIKE), tmp_path / "something")
+    assert "It is shown to predict them" in reward_scores.sentence(rated, predicted, scores, 0)
+
+
+def test_that_a_ceiling_is_out_of_reach_is_said_of_simulated_annotators_alone(bag: None, tmp_path: Path) -> None:
+    study = Planted(ALIKE, requests=8)
+    said = reward_scores.sentence(*done(study, tmp_path / "simulated"), 0)
+    assert "drawn by lot for each page, and stands in no text" in said
+    study.judgments = study.judgments.with_columns(rater_kind=pl.lit("human"))
+    assert "by lot" not in reward_scores.sentence(*done(study, tmp_path / "human"), 0)
 
 
 # -- orders, parts, repetition --------------------------------------------------------------------------------------

@@ -95,6 +95,15 @@ def test_within_a_generator_a_mention_lifts_ratings_and_pooled_it_seems_not_to()
     assert np.mean(pooled) < np.mean(wanted) - 0.15
 
 
+def test_the_planted_uplift_is_what_rounding_and_the_ends_of_the_scale_leave_of_it() -> None:
+    for name, rule in RULES.items():
+        assert rule
+        for generator in GENERATORS:
+            planted = simulated_preference.expected_uplift(rule, DEMO, generator)
+            assert planted == pytest.approx(expected(name, generator, True) - expected(name, generator, False))
+            assert 0 <= planted <= rule.uplift
+
+
 def test_annotators_agree_about_as_the_papers_did() -> None:
     """§6.1: a mean Spearman correlation of .325, weighted kappa .310."""
     spearman, kappa = [], []

@@ -7,6 +7,7 @@ normal draws. That a response names an attribute is read from its text by the le
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 from typing import Any
 
@@ -14,12 +15,13 @@ import polars as pl
 
 from recenter_utils import lots
 from recenter_utils.annotation import simulation
-from recenter_utils.annotation.simulation import Annotator, Annotators
+from recenter_utils.annotation.simulation import Annotator, Annotators, Preference
 from recenter_utils.codebook.responses import CONDITIONS
 from recenter_utils.inference.rules.naming import mentions
 from recenter_utils.scales import PREFERENCE
 
 _NORMAL = NormalDist()
+_MIDDLE = PREFERENCE.lowest + len(PREFERENCE.labels) // 2
 
 
 def with_truth(items: pl.DataFrame, comparisons: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
@@ -69,11 +71,27 @@ def known(items: pl.DataFrame, who: Annotators) -> pl.Series:
     return items.select(planted.fill_null(False)).to_series()
 
 
+def expected_rating(centre: float, deviation: float) -> float:
+    """Return the mean of normal draws, with this centre and deviation in points, rounded and held to the scale."""
+    latent = NormalDist(centre, deviation)
+    cuts = (PREFERENCE.lowest + step + 0.5 for step in range(len(PREFERENCE.labels) - 1))
+    return PREFERENCE.lowest + sum(1 - latent.cdf(cut) for cut in cuts)
+
+
+def expected_uplift(rule: Preference, who: Annotators, generator: str) -> float:
+    """Return how many points a mention adds to an annotator's expected rating of a generator's responses.
+
+    Rounding and the ends of the scale take a little of the rule's own uplift. generator: one of `who.qualities`.
+    """
+    deviation = math.hypot(rule.noise, who.pages)
+    centre = _MIDDLE + rule.lean + who.qualities[generator]
+    return expected_rating(centre + rule.uplift, deviation) - expected_rating(centre, deviation)
+
+
 def _said(one: Annotator, seen: dict[str, Any], place: float) -> str | None:
     rule = one.preference
     if rule is None:
         return None
     labels = PREFERENCE.labels
-    middle = PREFERENCE.lowest + len(labels) // 2
-    rating = middle + rule.lean + seen["centre"] + rule.uplift * seen["explicit"] + rule.noise * _NORMAL.inv_cdf(place)
+    rating = _MIDDLE + rule.lean + seen["centre"] + rule.uplift * seen["explicit"] + rule.noise * _NORMAL.inv_cdf(place)
     return labels[min(max(round(rating) - PREFERENCE.lowest, 0), len(labels) - 1)]

@@ -6,13 +6,12 @@ import polars as pl
 
 from recenter_utils.codebook.columns import Table, column, count, one_of, share, table, text
 from recenter_utils.codebook.judgments import number
-from recenter_utils.codebook.relevance import WHY, flag
-from recenter_utils.codebook.responses import HIGH, LOW
+from recenter_utils.codebook.relevance import HIGH, LOW, WHY, flag
 from recenter_utils.scales import RATER_KINDS
 
 #: What is computed from ratings; `responses/quality.py` says how.
 RATING_STATISTICS = ("mean", "no_better", "no_better_by_mean", "inflation")
-LIKENESS_STATISTICS = ("spearman", "spearman_pairs", "linear_kappa", "quadratic_kappa")
+LIKENESS_STATISTICS = ("spearman", "spearman_left_out", "spearman_pairs", "linear_kappa", "quadratic_kappa")
 
 #: What a row of `preference_effects` is about; see `responses/effects.py`.
 EFFECTS = ("level", "contrast", "spread")
@@ -37,14 +36,15 @@ TABLES: tuple[Table, ...] = (
                 (*RATING_STATISTICS, *LIKENESS_STATISTICS),
                 "Mean rating; share of ratings of 3 or less, and the same of comparisons by the annotators' mean; "
                 "a judge's mean less the annotators' on the same comparisons; correlation with the annotators' mean "
-                "(an annotator's: with that of the others), and among annotators over pairs of them; weighted kappa "
+                "(an annotator's: with that of the others), a judge's with the means that leave one annotator out, "
+                "averaged over whom, and among annotators over pairs of them; weighted kappa "
                 "with each annotator, averaged.",
             ),
             "value": number("The number."),
             "low": LOW,
             "high": HIGH,
-            "low_requests": number("Lower end of its 95% interval over requests, which hold pages of all generators."),
-            "high_requests": number("Upper end."),
+            "low_pages": number("Lower end of its 95% interval over pages, as if those of a request were apart."),
+            "high_pages": number("Upper end."),
             "n": count("Comparisons that it rests on."),
             "n_ratings": count("Ratings of the rater that it rests on."),
             "n_unanswered": count("Comparisons of the generator that the rater, or all annotators, left unanswered."),
@@ -69,10 +69,17 @@ TABLES: tuple[Table, ...] = (
             "high": number("Upper end."),
             "freedom": number("Degrees of freedom of the t."),
             "ordered": number("The same by the ordered model, with these annotators as fixed effects.", "log odds"),
-            "ordered_low": number("Lower end of its 95% interval, robust to what a request's ratings share."),
+            "ordered_low": number(
+                "Lower end of its 95% interval, robust to what a request's ratings share; null where requests "
+                "are fewer than twice the model's numbers."
+            ),
             "ordered_high": number("Upper end."),
             "same_sign": flag("Whether both estimates have one sign.", nullable=True),
-            "same_verdict": flag("Whether both intervals leave out 0, or both hold it.", nullable=True),
+            "same_verdict": flag(
+                "Whether both intervals leave out 0 on one side, or both hold it; null where the ordered model's "
+                "errors rest on too few requests.",
+                nullable=True,
+            ),
             "n_ratings": count("Annotators' ratings that both models are fitted on."),
             "reason": WHY,
         },
@@ -101,10 +108,12 @@ TABLES: tuple[Table, ...] = (
                 "ratings with an explicit mention less those without, adjusted for generators.",
             ),
             "gap": column(pl.Float64, "Its size; at 0, seeing it is a false alarm.", unit=_POINTS),
-            "pages": count("Pages that each annotator judges, over all generators."),
-            "requests": count("Requests with a user that every generator answers: pages over generators."),
+            "requests": count("Requests, each of which every generator answers for each of its users."),
+            "users": count("Users a request, each of one request only."),
             "annotators": count("Annotators, each of whom judges all pages."),
-            "ratings": count("Ratings that it takes."),
+            "pages": count("Pages that each annotator judges: requests × users a request × generators."),
+            "comparisons": count("Attributes a page, each of which is rated."),
+            "ratings": count("Ratings that it takes: pages × attributes a page × annotators."),
             "power": share("Share of simulated studies whose 95% interval leaves out 0 on the right side.", True),
             "low": share("Lower end of the share's 95% Monte Carlo interval.", True),
             "high": share("Upper end.", True),
@@ -114,6 +123,6 @@ TABLES: tuple[Table, ...] = (
             "n_studies": count("Studies simulated."),
             "reason": WHY,
         },
-        ["gap_kind", "gap", "pages", "annotators"],
+        ["gap_kind", "gap", "requests", "users", "annotators"],
     ),
 )

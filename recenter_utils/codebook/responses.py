@@ -6,7 +6,7 @@ import polars as pl
 
 from recenter_utils.codebook.columns import USER, column, count, one_of, share, table, text
 from recenter_utils.codebook.judgments import judgments, number
-from recenter_utils.codebook.relevance import KIND_OF_RATER, PROMPT_ID, RATER, WHY, flag
+from recenter_utils.codebook.relevance import HIGH, KIND_OF_RATER, LOW, PROMPT_ID, RATER, WHY, flag
 
 CONDITIONS = ("generic", "personalised")
 
@@ -15,8 +15,6 @@ STATUSES = ("answered", "refused", "empty", "failed")
 
 COMPARISON_ID = text("The comparison: `<page_id>/<attribute_id>`.")
 GENERATOR = text("The model that wrote the responses.")
-LOW = number("Lower end of its 95% interval over pages.")
-HIGH = number("Upper end.")
 
 TABLES = (
     table(

@@ -13,7 +13,7 @@ from recenter_utils.scales import RATER_KINDS
 ANALYSES = ("models", "ceiling", "curve", "annotators")
 
 #: Whose ratings a reward model learned from.
-TEACHERS = ("pooled", "own", "another", "disagreement")
+TEACHERS = ("pooled", "own", "another")
 
 #: The numbers. A mean squared error is in squared points of the five-point scale.
 MEASURES = (
@@ -24,7 +24,7 @@ MEASURES = (
     "reliability",
     "ceiling",
     "own_less_pooled",
-    "own_less_another",
+    "own_less_exchanged",
 )
 
 TABLES = (
@@ -48,8 +48,7 @@ TABLES = (
             "learned_from": one_of(
                 TEACHERS,
                 "Whose ratings it learned from. `pooled`: the mean of all who count; `own`: those of the annotator who "
-                "is predicted; `another`: those of one other annotator, a mean over these; `disagreement`: how far the "
-                "annotator is from the mean of the others, which is then what is predicted as well.",
+                "is predicted; `another`: those of one other annotator, a mean over these.",
                 nullable=True,
             ),
             "annotator": text(
@@ -66,7 +65,9 @@ TABLES = (
                 MEASURES,
                 "Which number. `mse_gain`: the squared error of the training parts' mean rating less its own; "
                 "`reliability`: share of the variance of mean ratings that annotators share; `ceiling`: its square "
-                "root; `own_less_pooled`, `own_less_another`: differences of Spearman correlations.",
+                "root; `own_less_pooled`: a difference of Spearman correlations; `own_less_exchanged`: the product of "
+                "two annotators' Pearson correlations with a model each, less that with the models exchanged, a mean "
+                "over the others.",
             ),
             "value": number("The number."),
             "low": number("Lower end of its 95% interval over requests; in `curve` the lowest of the draws."),

@@ -49,7 +49,7 @@ def generator_ratings(scores: pd.DataFrame, word: str) -> Figure:
             shown = shares[(shares["rater_kind"] == "llm") & shares["generator"].isin(names)]
             at = shown["generator"].map(place) - 0.22
             right.plot(shown["value"], at, "|", color=PALETTE[1], ms=8, mew=1.4)
-        label = f"{word} (line: 95% interval over pages)"
+        label = f"{word} (line: 95% interval over requests)"
         for panel, part in ((left, people), (right, shares[shares["rater"] == _TOGETHER])):
             for row in part[part["generator"].isin(names)].to_dict("records"):
                 _point(panel, row, place[str(row["generator"])], label)
@@ -77,15 +77,19 @@ def _point(panel: Axes, row: Mapping[Any, Any], at: float, label: str) -> None:
 def models_beside_annotators(scores: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """Draw how much higher each model rates than annotators, and how well it follows them, beside annotators' own.
 
+    A model's correlation is drawn twice: with the mean of all annotators, and hollow with the means that leave one of
+    them out, which is what an annotator's own is with.
+
     scores: the table `preference_scores`. names: what pages call each rater.
     """
-    own = scores[(scores["generator"] == _ALL) & scores["statistic"].isin(["inflation", "spearman"])]
+    drawn = ["inflation", "spearman", "spearman_left_out"]
+    own = scores[(scores["generator"] == _ALL) & scores["statistic"].isin(drawn)]
     wide = own.pivot(index="rater", columns="statistic", values=["value", "low", "high"])
     kinds = dict(zip(own["rater"], own["rater_kind"], strict=True))
     models = [rater for rater in wide.index if kinds[rater] == "llm"]
     if not models or own["value"].isna().all():
         return nothing("There is no model and no annotator to compare.")
-    wide = wide.reindex(columns=pd.MultiIndex.from_product([["value", "low", "high"], ["inflation", "spearman"]]))
+    wide = wide.reindex(columns=pd.MultiIndex.from_product([["value", "low", "high"], drawn]))
     models.sort(key=lambda rater: (np.nan_to_num(wide["value"]["inflation"][rater], nan=-9), rater))
     people = [rater for rater in wide.index if rater != _TOGETHER and kinds[rater] != "llm"]
     order: Sequence[str] = [*people, *models]
@@ -105,8 +109,15 @@ def models_beside_annotators(scores: pd.DataFrame, names: Mapping[str, str]) -> 
                 panel.plot(value, row, "o", color=colour, ms=5, label=words, zorder=3)
             panel.axvline(0, color=_GREY, lw=1.2, ls="--")
             bare(panel)
+        for row, rater in enumerate(order):
+            value, low, high = (float(wide[end]["spearman_left_out"][rater]) for end in ("value", "low", "high"))
+            if not np.isnan(value):
+                colour, at = KINDS[kinds[rater]][1], row - 0.28
+                panels[1].hlines(at, low, high, color=colour, lw=1)
+                label = "models, one annotator left out"
+                panels[1].plot(value, at, "o", color=colour, mfc="white", ms=4, label=label, zorder=3)
         if people and not np.isnan(level := float(wide["value"]["spearman"][_TOGETHER])):
-            panels[1].axvline(level, color=_GREY, lw=1.2, ls=":", label="mean of annotators, each with the others")
+            panels[1].axvline(level, color=_GREY, lw=1.2, ls=":", label="mean of annotators, each left out in turn")
         panels[0].set_yticks(range(len(order)), [names.get(rater, rater) for rater in order])
         panels[0].set_ylim(-0.6, len(order) - 0.4)
         panels[0].set_xlabel("rating less annotators',\nsame comparisons")

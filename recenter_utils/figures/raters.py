@@ -40,13 +40,13 @@ def yes_rates(raters: pd.DataFrame) -> Figure:
 
 
 def mean_ratings(raters: pd.DataFrame) -> Figure:
-    """Draw each rater's mean rating with its interval over pages, by kind and then by mean.
+    """Draw each rater's mean rating with its interval over requests, by kind and then by mean.
 
     raters: columns of the table `preference_raters`; drawn as in `yes_rates`.
     """
     figure, panel = _by_kind(raters, "mean", _WIDTH, "Nobody was asked about any comparison.")
     panel.axvline(3, color="#444444", lw=1, ls="--", zorder=1)
-    panel.set(xlabel=_label("mean rating (line: 95% interval over pages)", raters), xlim=(0.9, 5.1))
+    panel.set(xlabel=_label("mean rating (line: 95% interval over requests)", raters), xlim=(0.9, 5.1))
     panel.set_xticks(range(1, 6), ["1\ngeneric", "2", "3\nneither", "4", "5\npersonalised"])
     return figure
 

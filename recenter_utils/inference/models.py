@@ -118,10 +118,11 @@ def load_models(*files: Path) -> dict[str, Model]:
     return models
 
 
-def find_model(name: str, models: dict[str, Model]) -> Model:
-    """Return the entry called `name`, or raise with the nearest name."""
+def find_model(name: str, models: dict[str, Model], where: str = "") -> Model:
+    """Return the entry called `name`, or raise with the nearest name. where: who names it, for the message."""
     if name not in models:
-        raise RecenterError(f"There is no model '{name}' in the models file.{nearest(name, models)}")
+        said = f"{where}: there" if where else "There"
+        raise RecenterError(f"{said} is no model '{name}' in the models file.{nearest(name, models)}")
     return models[name]
 
 

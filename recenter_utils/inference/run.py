@@ -61,7 +61,7 @@ def run(
         store = stack.enter_context(Cache(cache)) if cache else None
         plan = _plan(questions, items, store)
         if plan.pending and engine is None:
-            engine = open_engine(model)
+            engine = open_engine(model, cache)
         session = Session(questions, plan.pending, plan.tries, store, max_cost, progress)
         if progress and plan.pending and model.priced:
             say_estimate(questions, plan.pending)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from recenter_utils.errors import RecenterError
 
+#: The file's name in a study's folder of caches.
+STORE = "embeddings.sqlite"
+
 _LOOK_UP = 500  # keys a query; SQLite's default limit on variables is far over it
 _MARK = 0x52454345  # tells our file from another program's database, which is never written to
 _SCHEMA = """CREATE TABLE IF NOT EXISTS vectors (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import polars as pl
+from scipy.stats import norm
 
 from recenter_utils.ledger import attributes, preferences, reasons, relevance
 from recenter_utils.ledger.evidence import Answer, Evidence
@@ -15,6 +17,9 @@ ANSWERS: Mapping[str, Answer] = {**attributes.ANSWERS, **relevance.ANSWERS, **pr
 
 #: What the stages ask, for headings and captions.
 STAGES = {1: "Attributes", 2: "Relevance", 3: "Responses"}
+
+#: How often a 95% interval misses another estimate of the same from as much data: that one has an error as well.
+MISSES = 2 * float(norm.cdf(norm.ppf(0.025) / math.sqrt(2)))
 
 
 def compare(findings: pl.DataFrame, study: Evidence) -> pl.DataFrame:
@@ -66,7 +71,12 @@ def sentence(lines: pl.DataFrame, origin: str) -> str:
             f"{said} What is simulated shows how the tools work and says nothing about people: neither agreement nor "
             "difference bears on the paper."
         )
-    return f"{said} If nothing but chance lay between the two, about one in twenty would not hold it, or a little more."
+    return (
+        f"{said} A published number has an error as well. If it rests on as much data as this study's, and nothing but "
+        f"chance lies between the two, an interval misses it in about one of {1 / MISSES:.0f} cases; if it rests on "
+        "more, less often, and on less, more often. For the highest or lowest of several this depends as well on how "
+        "near to each other they are."
+    )
 
 
 def missing(lines: pl.DataFrame) -> pl.DataFrame:

@@ -70,7 +70,7 @@ def _ends(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _small(*parts: str) -> str:
-    return "".join(f"<br><small>{html.escape(words)}</small>" for words in parts if words)
+    return "".join(f'<br><small style="white-space: normal">{html.escape(words)}</small>' for words in parts if words)
 
 
 def _table(caption: str, rows: str) -> str:

@@ -94,16 +94,17 @@ def _weights(study: Evidence) -> str:
     return "quadratic weights; the paper does not say which"
 
 
-def _by_people(find: Any, differs: Any = None) -> Answer:
-    return Answer(find, "preference_raters", ["generators"], ["requests"], differs)
+def _fixed(study: Evidence) -> str:
+    """Say that the interval of a correlation over models does not speak of models."""
+    return f"interval over requests, for these {_correlation(study).n} models alone"
 
 
-def _by_judges(find: Any) -> Answer:
-    return Answer(find, "preference_raters", ["generators", "preference"], ["requests"])
+def _by_people(find: Any, *roles: str, differs: Any = None) -> Answer:
+    return Answer(find, "preference_raters", ["generators", *roles], ["requests"], differs)
 
 
-def _by_models(find: Any, *roles: str) -> Answer:
-    return Answer(find, asked=roles, drawn=["requests"])
+def _by_models(find: Any, *roles: str, differs: Any = None) -> Answer:
+    return Answer(find, asked=["generators", *roles], drawn=["requests"], differs=differs)
 
 
 ANSWERS: dict[str, Answer] = {
@@ -112,17 +113,17 @@ ANSWERS: dict[str, Answer] = {
     "generator_best": _by_people(partial(_generator, True)),
     "generator_worst": _by_people(partial(_generator, False)),
     "preference_spearman": _by_people(partial(_likeness, "spearman_pairs")),
-    "preference_kappa": _by_people(partial(_likeness, "quadratic_kappa"), _weights),
-    "inflation_lowest": _by_judges(partial(_judge, "inflation", False)),
-    "inflation_highest": _by_judges(partial(_judge, "inflation", True)),
-    "judge_spearman_lowest": _by_judges(partial(_judge, "spearman", False)),
-    "judge_spearman_highest": _by_judges(partial(_judge, "spearman", True)),
-    "mentions_lowest": _by_models(partial(_mentions, False), "generators", "mentions"),
-    "mentions_highest": _by_models(partial(_mentions, True), "generators", "mentions"),
-    "mention_gap_pooled": _by_people(partial(_gap, "pooled")),
-    "mention_gap_adjusted": _by_people(partial(_gap, "adjusted")),
-    "judge_gap_lowest": _by_models(partial(_gap_of_judge, False), "generators", "preference"),
-    "judge_gap_highest": _by_models(partial(_gap_of_judge, True), "generators", "preference"),
-    "generator_judge": _by_models(_correlation, "generators", "preference"),
-    "reward_spearman": _by_people(_reward, _backbones),
+    "preference_kappa": _by_people(partial(_likeness, "quadratic_kappa"), differs=_weights),
+    "inflation_lowest": _by_people(partial(_judge, "inflation", False), "preference"),
+    "inflation_highest": _by_people(partial(_judge, "inflation", True), "preference"),
+    "judge_spearman_lowest": _by_people(partial(_judge, "spearman", False), "preference"),
+    "judge_spearman_highest": _by_people(partial(_judge, "spearman", True), "preference"),
+    "mentions_lowest": _by_models(partial(_mentions, False), "mentions"),
+    "mentions_highest": _by_models(partial(_mentions, True), "mentions"),
+    "mention_gap_pooled": _by_people(partial(_gap, "pooled"), "mentions"),
+    "mention_gap_adjusted": _by_people(partial(_gap, "adjusted"), "mentions"),
+    "judge_gap_lowest": _by_models(partial(_gap_of_judge, False), "preference", "mentions"),
+    "judge_gap_highest": _by_models(partial(_gap_of_judge, True), "preference", "mentions"),
+    "generator_judge": _by_models(_correlation, "preference", "mentions", differs=_fixed),
+    "reward_spearman": _by_people(_reward, differs=_backbones),
 }

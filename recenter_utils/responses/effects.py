@@ -2,7 +2,8 @@
 
 The mixed model takes a rating as a generator's mean plus random intercepts of the annotator, the request, its user, the
 page and the comparison. The ordered model takes ratings as an order and no more: it has the generator and the annotator
-as fixed effects, and errors that are robust to whatever the ratings of one request share.
+as fixed effects, and errors that are robust to whatever the ratings of one request share. Where requests are fewer than
+twice its numbers these errors are too small, and signs alone are compared.
 """
 
 from __future__ import annotations
@@ -75,13 +76,16 @@ def measure(ratings: Ratings) -> pl.DataFrame:
             weights = {one: (one == name) - apart / len(generators) for one in generators}
             shifted = {f"generator {one}": weight for one, weight in weights.items()}
             beside = check.combination(shifted) if apart else check.combination(shifted | of_raters, NEUTRAL)
-            notes = [linear.reason, check.reason and f"ordered model: {check.reason}"]
+            lacks = check.reason or (
+                check.unsure and f"no intervals, since {check.unsure.replace('clusters', 'requests')}"
+            )
+            notes = [linear.reason, lacks and f"ordered model: {lacks}"]
             if apart and len(generators) == 1:
                 own, beside, notes = _nothing(), _nothing(), [_ONE_GENERATOR]
             else:
                 own = linear.combination(weights)
                 notes.append(_ONE_SIDE if not check.reason and math.isnan(beside.value) else "")
-                known = not math.isnan(beside.value)
+                known = not math.isnan(beside.low)
                 notes.append(_THESE if known and not apart and _seen(own) != _seen(beside) else "")
             rows.append(_row(effect, name, own, beside, notes))
     for factor in FACTORS if generators else ():
@@ -103,7 +107,7 @@ def _row(effect: str, term: str, own: Combination, beside: Combination, notes: I
         "ordered_low": beside.low,
         "ordered_high": beside.high,
         "same_sign": own.value * beside.value > 0 if both else None,
-        "same_verdict": _seen(own) == _seen(beside) if both else None,
+        "same_verdict": _seen(own) == _seen(beside) if both and not math.isnan(beside.low) else None,
         "reason": "; ".join(dict.fromkeys(filter(None, notes))) or None,
     }
 
@@ -178,11 +182,15 @@ def sentence(found: pl.DataFrame, kinds: Iterable[str]) -> str:
         ends = [f"{row['term']} {with_interval(interval_of(row), '{:+.2f}')}" for row in (ranked[0], ranked[-1])]
         parts.append(f"Beside the mean of all generators: {ends[0]} at the top, {ends[1]} at the bottom")
     agreed = []
+    # Where requests are too few for the ordered model's intervals, no row has a verdict.
+    looked_at = ["same_sign"] if found["same_verdict"].null_count() == len(found) else ["same_sign", "same_verdict"]
     for rows, what in ((levels, "differences from 3"), (contrasts, "differences from the mean")):
-        if len(checked := rows.drop_nulls("same_sign")):
-            agreed.append(f"{len(checked.filter('same_sign', 'same_verdict'))} of {len(checked)} {what}")
+        if len(checked := rows.drop_nulls(looked_at)):
+            agreed.append(f"{len(checked.filter(*looked_at))} of {len(checked)} {what}")
     if agreed:
-        parts.append(f"The ordered model agrees in sign and in what is told from 0 on {' and '.join(agreed)}")
+        also = " and in what is told from 0" if len(looked_at) > 1 else ""
+        more = "" if also else "; requests are too few to compare what is told from 0"
+        parts.append(f"The ordered model agrees in sign{also} on {' and '.join(agreed)}{more}")
     else:
         parts.append(f"There is no check by an ordered model ({levels['reason'].drop_nulls()[0]})")
     if spread["annotator"]["value"] is not None:

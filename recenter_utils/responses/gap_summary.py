@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from recenter_utils.annotation import simulation
 from recenter_utils.annotation.annotators import SOMEBODY, page_names
+from recenter_utils.annotation.simulated_preference import expected_uplift
 from recenter_utils.relevance.agreement import people_word
 from recenter_utils.report import in_cell, interval_of, with_interval
-from recenter_utils.responses.gaps import TOGETHER
+from recenter_utils.responses.gaps import TOGETHER, Rated
 from recenter_utils.responses.mentions import EVERY
 from recenter_utils.scales import PEOPLE
 from recenter_utils.stats import gaps
@@ -25,16 +29,53 @@ _COLUMNS = {
 }
 
 
-def for_page(found: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+def planted(found: Rated, truth: Path | None) -> dict[str, float]:
+    """Return what the adjusted gap of each simulated annotator estimates, and that of them together, in points.
+
+    It is the mean over generators of what a mention adds to the expected rating, each with the weight that the gap
+    gives it. Annotators together have none where there are people among them.
+
+    found: the ratings. truth: the folder that `annotation.simulated` names; None: nothing is planted.
+    """
+    if truth is None:
+        return {}
+    who = simulation.annotators(truth)
+    rules = {name: one.preference for name, one in who.annotators.items() if one.preference}
+    known = found.of(TOGETHER).drop_nulls("explicit")
+    counts = known.group_by("rater", "generator", maintain_order=True).agg(n=pl.len(), marked=pl.col("explicit").sum())
+    uplifts: dict[str, list[tuple[float, float]]] = {}
+    for rater, generator, n, marked in counts.iter_rows():
+        if (rule := rules.get(rater)) and generator in who.qualities and 0 < marked < n:
+            one = expected_uplift(rule, who, generator), marked * (n - marked) / n
+            for name in (rater, TOGETHER):
+                uplifts.setdefault(name, []).append(one)
+    if set(known["rater"]) - set(rules):
+        uplifts.pop(TOGETHER, None)
+    pairs = {name: np.array(ones).T for name, ones in uplifts.items()}
+    return {name: float(np.average(values, weights=weights)) for name, (values, weights) in pairs.items()}
+
+
+def caption(truths: Mapping[str, float]) -> str:
+    """Return the caption of `for_page`. truths: see `planted`."""
+    said = "Gaps in points of the five-point scale, with 95% intervals over requests."
+    more = (
+        " Planted: what a mention adds to a simulated annotator's expected rating, after rounding and the ends of the "
+        "scale; the gap adjusted for generator estimates it."
+    )
+    return said + (more if truths else "")
+
+
+def for_page(found: pl.DataFrame, names: Mapping[str, str], truths: Mapping[str, float] | None = None) -> pl.DataFrame:
     """Return the gaps over all generators as a page shows them: a row a rater, a column a way to take the gap.
 
-    found: the table `mention_gaps`. names: see `spoken`.
+    found: the table `mention_gaps`. names: see `spoken`. truths: see `planted`; where there are any, a column has them.
     """
     rows = []
     for (rater,), part in found.filter(generator=EVERY).group_by("rater", maintain_order=True):
         by = {row["statistic"]: row for row in part.to_dicts()}
         about = by["pooled"]
         cells = {words: in_cell(_rounded(by[name]), "{:+.2f}") for name, words in _COLUMNS.items()}
+        truth = {"planted": f"{truths[str(rater)]:+.2f}" if rater in truths else None} if truths else {}
         notes = dict.fromkeys(row["reason"] for row in by.values() if row["reason"])
         rows.append(
             {
@@ -42,12 +83,14 @@ def for_page(found: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
                 "ratings": about["n_ratings"],
                 "with_mention": about["n_explicit"],
                 "not_known": about["n_unknown"],
+                **truth,
                 **cells,
                 "note": "; ".join(notes) or None,
             }
         )
     numbers = dict.fromkeys(("ratings", "with_mention", "not_known"), pl.Int64)
-    return pl.DataFrame(rows, {"rater": pl.String} | numbers | dict.fromkeys((*_COLUMNS.values(), "note"), pl.String))
+    words = (*(["planted"] if truths else []), *_COLUMNS.values(), "note")
+    return pl.DataFrame(rows, {"rater": pl.String} | numbers | dict.fromkeys(words, pl.String))
 
 
 def for_figure(found: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,8 @@ taken in several ways:
 
 Annotators together are one rater: each gap is then also within annotators (mix: of generators and annotators), so that
 who rated more of which does not enter. Intervals are over requests. All generators answer the same requests, so that
-the comparisons of a request share what it invites, whoever answers.
+the comparisons of a request share what it invites, whoever answers. With few requests a bootstrap's intervals are too
+narrow: `interval` widens them by how many requests the gap rests on.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from recenter_utils.responses.mentions import EVERY, explicit, generators
 from recenter_utils.scales import PEOPLE, RATER_KINDS
 from recenter_utils.stats import gaps
 from recenter_utils.stats.pairs import Drawn
-from recenter_utils.stats.resampling import resampled
+from recenter_utils.stats.resampling import Interval, resampled
 from recenter_utils.tables import table
 
 Array = NDArray[np.float64]
@@ -102,20 +103,31 @@ def gap(found: Rated, ratings: pl.DataFrame, statistic: str, *, draws: int = 10_
     ratings: rows of `found`; those whose mention is unknown do not count. statistic: one of GAPS.
 
     Returns:
-        NaN with the reason where it is undefined; its n counts the ratings that it rests on.
+        NaN with the reason where it is undefined; its n counts the ratings that it rests on, and its clusters their
+        requests.
     """
     known = ratings.drop_nulls("explicit")
     why = _undefined(known)
     if why:
         return Drawn(float("nan"), np.full(draws, np.nan), 0, 0, why)
-    totals, value, n = _sums(found, known, statistic)
+    totals, value, used = _sums(found, known, statistic)
     whole = float(value(totals.sum(axis=0, keepdims=True))[0])
     if whole != whole:
         return Drawn(whole, np.full(draws, np.nan), 0, 0, _NO_STRATUM.get(statistic, ""))
     drawn = resampled(totals, value, draws, seed) if draws else np.empty(0)
     scores = known["score"].unique()
     flat = _FLAT.format(scores[0]) if len(scores) == 1 else ""
-    return Drawn(whole, drawn, known["prompt_id"].n_unique(), n, flat)
+    return Drawn(whole, drawn, known.filter(used)["prompt_id"].n_unique(), int(used.sum()), flat)
+
+
+def interval(drawn: Drawn) -> Interval:
+    """Return a gap with its 95% interval over requests, wider than its resamples are where these are few.
+
+    drawn: see `gap`. Each end goes further from the gap by `stats.gaps.reach`.
+    """
+    found = drawn.interval()
+    low, high = (found.value + (end - found.value) * gaps.reach(drawn.clusters) for end in (found.low, found.high))
+    return found._replace(low=low, high=high)
 
 
 def _undefined(known: pl.DataFrame) -> str:
@@ -126,16 +138,18 @@ def _undefined(known: pl.DataFrame) -> str:
     return "" if known["explicit"].any() else "no rated comparison has an explicit mention"
 
 
-def _sums(found: Rated, known: pl.DataFrame, statistic: str) -> tuple[Array, Callable[[Array], Array], int]:
-    """Return what the gap sums over requests, the function from sums to gaps, and how many ratings it rests on."""
+def _sums(
+    found: Rated, known: pl.DataFrame, statistic: str
+) -> tuple[Array, Callable[[Array], Array], NDArray[np.bool_]]:
+    """Return what the gap sums over requests, the function from sums to gaps, and which ratings it rests on."""
     values, marked = known["score"].to_numpy(), known["explicit"].to_numpy()
     cluster = found.requests.search_sorted(known["prompt_id"]).to_numpy().astype(np.int64)
     where = cluster, len(found.requests)
     if statistic in ("pooled", "adjusted", "mix"):
         stratum = _codes(known, "generator", "rater")
         value = {"pooled": gaps.pooled, "adjusted": gaps.within, "mix": gaps.mix}[statistic]
-        n = _within(marked, stratum) if statistic == "adjusted" else len(known)
-        return gaps.cells(values, marked, stratum, *where), value, n
+        used = _within(marked, stratum) if statistic == "adjusted" else np.ones(len(known), dtype=bool)
+        return gaps.cells(values, marked, stratum, *where), value, used
     if statistic == "adjusted_page":
         stratum = _codes(known, "page_id", "rater")
         return gaps.nested(values, marked, stratum, *where), gaps.ratio, _within(marked, stratum)
@@ -148,10 +162,10 @@ def _codes(known: pl.DataFrame, *columns: str) -> NDArray[np.int64]:
     return known.select(pl.struct(columns).rank("dense") - 1).to_series().to_numpy().astype(np.int64)
 
 
-def _within(marked: NDArray[np.bool_], stratum: NDArray[np.int64]) -> int:
-    """Return how many ratings stand in strata that have both kinds."""
-    counts = np.array([np.bincount(stratum[marked == side], minlength=stratum.max() + 1) for side in (False, True)])
-    return int(counts[:, counts.all(axis=0)].sum())
+def _within(marked: NDArray[np.bool_], stratum: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which ratings stand in strata that have both kinds."""
+    others, ones = (np.bincount(stratum[marked == side], minlength=stratum.max() + 1) for side in (False, True))
+    return (others * ones > 0)[stratum]
 
 
 def _row(
@@ -165,7 +179,7 @@ def _row(
     seed: int,
 ) -> dict[str, Any]:
     drawn = gap(found, own, statistic, draws=draws, seed=seed)
-    interval = drawn.interval()
+    ends = interval(drawn)
     known = own.drop_nulls("explicit")
     return {
         "rater": rater,
@@ -176,8 +190,8 @@ def _row(
         "n_explicit": int(known["explicit"].sum()),
         "n_unknown": len(own) - len(known),
         "n_within": drawn.n,
-        **interval._asdict(),
-        "reason": interval.reason or None,
+        **ends._asdict(),
+        "reason": ends.reason or None,
     }
 
 

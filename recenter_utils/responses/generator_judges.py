@@ -18,7 +18,7 @@ from scipy.stats import rankdata, spearmanr
 
 from recenter_utils.codebook.mentions import UPLIFTS
 from recenter_utils.report import in_cell, interval_of, with_interval
-from recenter_utils.responses.gaps import Rated, gap
+from recenter_utils.responses.gaps import Rated, gap, interval
 from recenter_utils.responses.mentions import explicit, rate
 from recenter_utils.stats.pairs import Drawn, divided
 from recenter_utils.stats.permutation import correlation_test, least_significant
@@ -69,7 +69,7 @@ def measure(by_statistic: Mapping[str, Sequence[Point]]) -> pl.DataFrame:
     rows = []
     for statistic, made in by_statistic.items():
         for point in made:
-            share, uplift = point.rate.interval(), point.uplift.interval()
+            share, uplift = point.rate.interval(), interval(point.uplift)
             rows.append(
                 {
                     "model": point.model,
@@ -103,8 +103,8 @@ def correlations(by_statistic: Mapping[str, Sequence[Point]]) -> pl.DataFrame:
         if row["value"] is not None:
             drawn = _spearman(*(np.column_stack([getattr(point, side).draws for point in whole]) for side in _SIDES))
             clusters = min(getattr(point, side).clusters for point in whole for side in _SIDES)
-            interval = Drawn(row["value"], drawn, clusters, len(whole), row["reason"] or "").interval()
-            row |= {"low": interval.low, "high": interval.high, "reason": interval.reason or None}
+            ends = Drawn(row["value"], drawn, clusters, len(whole), row["reason"] or "").interval()
+            row |= {"low": ends.low, "high": ends.high, "reason": ends.reason or None}
         if lost := len(made) - len(whole):
             why = f"{lost} of {len(made)} models lack one of the two numbers and are no points"
             row["reason"] = "; ".join(filter(None, (row["reason"], why)))
@@ -205,9 +205,10 @@ def sentence(found: pl.DataFrame) -> str:
             continue
         correlated = with_interval(interval_of(row), "{:.2f}")
         test = "exact" if row["exact"] else "from random pairings"
+        verdict = "is excluded at 5%" if row["p_two_sided"] <= LEVEL else "is not excluded"
         said.append(
-            f"with the {statistic} gap {correlated}, two-sided p {row['p_two_sided']:.3f} ({test}; one-sided "
-            f"{row['p_one_sided']:.3f})"
+            f"with the {statistic} gap {correlated}; at a two-sided p of {row['p_two_sided']:.3f} ({test}; one-sided "
+            f"{row['p_one_sided']:.3f}) independence of the two roles {verdict}"
         )
     if not said:
         why = next((row["reason"] for row in rows.values()), "there are no comparisons")
@@ -219,8 +220,8 @@ def sentence(found: pl.DataFrame) -> str:
     elif row["p_smallest"] > LEVEL:
         least += ", so that no correlation of so few would be significant at 5%"
     return (
-        f"Over {row['n_models']} models that write and judge, Spearman's correlation of mention rate and uplift is "
-        f"{'; '.join(said)}. {least}."
+        f"Over {row['n_models']} models that write and judge, Spearman's correlation of mention rate and uplift "
+        f"(intervals over requests, for these models) is {'; '.join(said)}. {least}."
     )
 
 

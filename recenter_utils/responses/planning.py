@@ -1,15 +1,16 @@
-"""Which design sees a gap of some size: pages and annotators of a next study, by simulation from this one's variances.
+"""Which design sees a gap: requests, users and annotators of a next study, simulated from this one's variances.
 
-A simulated study is balanced: every generator answers every request, pages have equally many comparisons, and every
-annotator rates all. Its ratings have this study's variances and a gap added, and it is analysed as this one is: means
-and differences of generators by the mixed model (`responses/effects.py`), in closed form (`stats/strata.py`); mentions
-by the gap within generators with an interval over requests (`responses/gaps.py`). A gap only moves an estimate, so that
-one set of studies serves all gaps.
+A simulated study is balanced: every request has equally many users, who have no other, every generator answers it
+for each of them, pages have equally many comparisons, and every annotator rates all. Its ratings have this study's
+variances and a gap added, and it is analysed as this one is: means and differences of generators by the mixed model
+(`responses/effects.py`), in closed form (`stats/strata.py`); mentions by the gap within generators with an interval
+over requests (`responses/gaps.py`). A gap only moves an estimate, so that one set of studies serves all gaps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,8 +43,8 @@ class Basis(NamedTuple):
     """What a next study is taken to be like: this one's variances and make-up.
 
     variances: by factor of `stats.mixed`; what the study says nothing of is absent. dropped: why it is. comparisons:
-    attributes a page. mentions: each generator's share of named attributes; empty where not known. pages, annotators:
-    how many this study has.
+    attributes a page, rounded. mentions: each generator's share of named attributes; empty where not known. annotators:
+    how many this study has. requests, users: the balanced design nearest to it, `users` of each request.
     """
 
     variances: Mapping[str, float]
@@ -51,9 +52,15 @@ class Basis(NamedTuple):
     generators: int
     comparisons: int
     mentions: tuple[float, ...]
-    pages: int
+    requests: int
+    users: int
     annotators: int
     reason: str = ""
+
+    @property
+    def design(self) -> Balanced:
+        """The balanced design that is nearest to this study."""
+        return Balanced(self.requests, self.generators, self.comparisons, self.annotators, self.users)
 
 
 def basis(ratings: Ratings, fitted: Mixed, explicit: pl.DataFrame) -> Basis:
@@ -63,40 +70,42 @@ def basis(ratings: Ratings, fitted: Mixed, explicit: pl.DataFrame) -> Basis:
     """
     rated = ratings.comparisons.filter(ratings.by_people)
     pages = rated["page_id"].n_unique()
-    # A new request brings a new user along.
-    variances = {name: value for name, value in fitted.variances.items() if name != "user"}
-    if "user" in fitted.variances:
-        variances["request"] = variances.get("request", 0.0) + fitted.variances["user"]
+    instances = rated.select("prompt_id", "user_id").unique().height
+    users = max(1, round(instances / rated["prompt_id"].n_unique())) if pages else 0
     known = rated.join(explicit.drop_nulls(), on="comparison_id").group_by("generator").agg(pl.col("explicit").mean())
     return Basis(
-        variances,
+        fitted.variances,
         fitted.dropped,
         rated["generator"].n_unique(),
         max(1, round(len(rated) / pages)) if pages else 0,
         tuple(known.sort("generator")["explicit"]) if len(known) == rated["generator"].n_unique() else (),
-        pages,
+        round(instances / users) if pages else 0,
+        users,
         len(ratings.people),
         fitted.reason,
     )
 
 
 def measure(found: Basis, rules: Planning, seed: int = 0) -> pl.DataFrame:
-    """Return the table `designs`: every kind and size of gap, number of pages and number of annotators.
+    """Return the table `designs`: every kind and size of gap, and number of requests, users and annotators.
 
-    The design of this study is among them. With no gap, seeing one is a false alarm; these rows say how often that is.
+    The design nearest to this study is among them. With no gap, seeing one is a false alarm; these rows say
+    how often that is.
     """
     if not found.annotators or found.reason:
         return table("designs").empty()
-    sizes = {(pages, annotators) for pages in rules.pages for annotators in rules.annotators}
+    sizes = set(product(rules.requests, rules.users, rules.annotators))
     rows: list[dict[str, Any]] = []
     for place, kind in enumerate(GAP_KINDS):
-        for pages, annotators in sorted(sizes | {(found.pages, found.annotators)}):
-            design = Balanced(pages // found.generators, found.generators, found.comparisons, annotators)
+        for requests, users, annotators in sorted(sizes | {(found.requests, found.users, found.annotators)}):
+            design = Balanced(requests, found.generators, found.comparisons, annotators, users)
             about = {
                 "gap_kind": kind,
-                "pages": pages,
-                "requests": design.requests,
+                "requests": requests,
+                "users": users,
                 "annotators": annotators,
+                "pages": design.pages,
+                "comparisons": design.comparisons,
                 "ratings": design.ratings,
                 "n_studies": rules.repeats,
             }
@@ -104,7 +113,7 @@ def measure(found: Basis, rules: Planning, seed: int = 0) -> pl.DataFrame:
             if why:
                 rows += [about | {"gap": gap, "n_studies": 0, "reason": why} for gap in (0.0, *rules.gaps)]
                 continue
-            rng = np.random.default_rng([seed, place, pages, annotators])
+            rng = np.random.default_rng([seed, place, requests, users, annotators])
             low, high = _intervals(kind, found, design, rules.repeats, rng)
             # A study without an interval sees no gap, however large.
             needed = np.where(np.isnan(low), np.inf, -low)
@@ -126,6 +135,8 @@ def _unknowable(kind: str, found: Basis, design: Balanced) -> str:
     """Return why nothing can be said of a design; empty where something can."""
     if design.requests < 2:
         return "intervals take two requests"
+    if design.users > 1 and "user" not in found.variances:
+        return f"how users of one request differ is not known from this study: {found.dropped['user']}"
     if kind != ONE and found.annotators == 1 and design.annotators > 1:
         return "this study has one annotator: what several would share is not known"
     if kind == ONE:
@@ -179,20 +190,25 @@ def mention_intervals(
     Where all annotators rate all comparisons, the gap within generators and annotators is that of the annotators' mean
     ratings within generators, which are drawn. Marks fall on comparisons at random, at each generator's rate.
     """
-    requests, generators, comparisons, annotators = design
+    requests, generators, comparisons, annotators, users = design
     deviation = {name: np.sqrt(value) for name, value in variances.items()}
     low, high = np.full(studies, np.nan), np.full(studies, np.nan)
-    step = max(1, _HELD // (4 * generators * max(draws, requests * comparisons)))
+    step = max(1, _HELD // (4 * generators * max(draws, requests * users * comparisons)))
     for start in range(0, studies, step):
         size = min(step, studies - start)
-        shape = size, requests, generators, comparisons
+        shape = size, requests, users, generators, comparisons
         marked = rng.random(shape) < np.array(rates)[:, None]
-        values = deviation.get("request", 0.0) * rng.standard_normal((size, requests, 1, 1))
-        values = values + deviation.get("page", 0.0) * rng.standard_normal((size, requests, generators, 1))
+        values = deviation.get("request", 0.0) * rng.standard_normal((size, requests, 1, 1, 1))
+        values = values + deviation.get("user", 0.0) * rng.standard_normal((size, requests, users, 1, 1))
+        values = values + deviation.get("page", 0.0) * rng.standard_normal((size, requests, users, generators, 1))
         own = np.hypot(deviation.get("comparison", 0.0), deviation["residual"] / np.sqrt(annotators))
         values = values + own * rng.standard_normal(shape)
         sums = np.stack(
-            [np.stack([kept.sum(axis=3), (kept * values).sum(axis=3)], axis=-1) for kept in (~marked, marked)], axis=-2
+            [
+                np.stack([kept.sum(axis=(2, 4)), (kept * values).sum(axis=(2, 4))], axis=-1)
+                for kept in (~marked, marked)
+            ],
+            axis=-2,
         )
         # Resamples are of requests, the first axis; the same ones for all studies of a piece.
         drawn = resampled(np.moveaxis(sums, 1, 0), gaps.within, draws, int(rng.integers(1 << 31)))

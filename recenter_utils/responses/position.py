@@ -31,7 +31,7 @@ def bias(
     A model's lean to the response shown first, on one comparison, is half of its rating with the personalised response
     first less its rating with the generic one first: on a scale from generic to personalised, what the response stands
     for cancels out. A judge that always answers A leans by 2, one that goes by the texts alone by 0. Intervals are over
-    pages.
+    requests.
 
     Args:
         judgments: The table `preference_judgments`.
@@ -41,8 +41,8 @@ def bias(
         draws: Resamples.
         seed: Where they start.
     """
-    pages = comparisons.select("page_id", item_id="comparison_id")
-    both = judgments.join(swapped, on=["item_id", "rater"], suffix="_swapped").join(pages, on="item_id")
+    requests = comparisons.select("prompt_id", item_id="comparison_id")
+    both = judgments.join(swapped, on=["item_id", "rater"], suffix="_swapped").join(requests, on="item_id")
     leading = pl.col("first_shown") == "personalised"
     both = both.filter(pl.col("first_shown") != pl.col("first_shown_swapped")).with_columns(
         led=pl.when(leading).then("score").otherwise("score_swapped"),
@@ -73,7 +73,7 @@ def _row(model: str, both: pl.DataFrame, draws: int, seed: int) -> dict[str, Any
     if both.is_empty():
         return {"rater": model, "n": 0, "reason": _NONE}
     led, followed = (both[name].to_numpy() for name in ("led", "followed"))
-    lean = cluster_bootstrap((led - followed) / 2, both["page_id"], draws=draws, seed=seed)
+    lean = cluster_bootstrap((led - followed) / 2, both["prompt_id"], draws=draws, seed=seed)
     return {
         "rater": model,
         "n": len(both),

@@ -10,7 +10,6 @@ import pandas as pd
 import polars as pl
 from numpy.typing import NDArray
 
-from recenter_utils.codebook.preferences import LIKENESS_STATISTICS
 from recenter_utils.responses.ratings import ALL_ANNOTATORS, ALL_GENERATORS, NEUTRAL, SCALE, Ratings
 from recenter_utils.stats.pairs import Drawn, PairEstimates, divided, estimate_pairs, mean_of_pairs
 from recenter_utils.stats.ratings import cluster_index, read_ratings
@@ -41,21 +40,24 @@ def measure(ratings: Ratings, *, draws: int = 10_000, seed: int = 0) -> pl.DataF
     Point values: a mean is over single ratings, as in the paper, so that a comparison which two annotators rated counts
     twice. An inflation is over comparisons that the model and an annotator rated: its rating less their mean.
 
+    Intervals are over requests, since all generators answer the same ones; those over pages take the pages of a request
+    as if they had nothing in common.
+
     Args:
         ratings: See `ratings.read`.
-        draws: Resamples of pages, and of requests.
+        draws: Resamples of requests, and of pages.
         seed: Where they start.
     """
-    pages, requests = (
-        _numbers(ratings, ratings.comparisons[column].to_numpy(), draws, seed) for column in ("page_id", "prompt_id")
+    requests, pages = (
+        _numbers(ratings, ratings.comparisons[column].to_numpy(), draws, seed) for column in ("prompt_id", "page_id")
     )
     of_people = {ratings.kinds[place] for place in ratings.people}
     kinds: dict[str, str | None] = {ALL_ANNOTATORS: of_people.pop() if len(of_people) == 1 else None}
     kinds |= zip(ratings.raters, ratings.kinds, strict=True)
     unanswered = _unanswered(ratings)
     rows = []
-    for (rater, generator, statistic), number in pages.items():
-        beside = requests[rater, generator, statistic].found
+    for (rater, generator, statistic), number in requests.items():
+        beside = pages[rater, generator, statistic].found
         rows.append(
             {
                 "rater": rater,
@@ -63,8 +65,8 @@ def measure(ratings: Ratings, *, draws: int = 10_000, seed: int = 0) -> pl.DataF
                 "generator": generator,
                 "statistic": statistic,
                 **number.found._asdict(),
-                "low_requests": beside.low,
-                "high_requests": beside.high,
+                "low_pages": beside.low,
+                "high_pages": beside.high,
                 "n": number.n,
                 "n_ratings": number.n_ratings,
                 "n_unanswered": unanswered[rater, generator],
@@ -162,21 +164,25 @@ def _likeness(ratings: Ratings, clusters: NDArray, draws: int, seed: int) -> dic
     """Return how alike each rater's ratings and the annotators' are, over all generators."""
     people, judges = ratings.people, ratings.judges
     found: dict[Key, Drawn] = {}
-    # Models with the mean of all annotators; annotators with the mean of the others.
+    # Models with the mean of all annotators; annotators with the mean of the others, which is the less steady one for
+    # having a rating less, so that models are held against these means as well.
+    rest = [[other for other in people if other != one] for one in people] if len(people) > 1 else []
     for judge in judges:
-        found[ratings.raters[judge], ALL_GENERATORS, "spearman"] = _alone(
+        name = ratings.raters[judge]
+        found[name, ALL_GENERATORS, "spearman"] = _alone(
             _beside(ratings, judge, people, clusters, draws, seed), "" if people else _NO_PEOPLE
         )
-    others = [
-        _beside(ratings, one, [other for other in people if other != one], clusters, draws, seed)
-        for one in (people if len(people) > 1 else [])
-    ]
+        found[name, ALL_GENERATORS, "spearman_left_out"] = _mean_of(
+            [_beside(ratings, judge, others, clusters, draws, seed) for others in rest], "" if people else _NO_PEOPLE
+        )
+    others = [_beside(ratings, one, left, clusters, draws, seed) for one, left in zip(people, rest, strict=False)]
     for place, one in zip(people, others, strict=False):
         found[ratings.raters[place], ALL_GENERATORS, "spearman"] = _alone(one, "")
     found[ALL_ANNOTATORS, ALL_GENERATORS, "spearman"] = _mean_of(others)
     wide = pd.DataFrame(ratings.numbers.astype(object), columns=ratings.raters)
     coded = read_ratings(wide.where(ratings.answered, None), SCALE, clusters, least=0)
-    for statistic, name in (("spearman", "spearman_pairs"), *((one, one) for one in LIKENESS_STATISTICS[2:])):
+    kappas = "linear_kappa", "quadratic_kappa"
+    for statistic, name in (("spearman", "spearman_pairs"), *((one, one) for one in kappas)):
         pairs = estimate_pairs(coded, statistic, draws, seed)
 
         def over(first: Sequence[int], second: Sequence[int], pairs: PairEstimates = pairs) -> Drawn:
@@ -205,10 +211,10 @@ def _alone(found: PairEstimates, note: str) -> Drawn:
     return Drawn(float(found.values[0]), found.draws[:, 0], int(found.clusters[0]), 1, note or found.notes[0])
 
 
-def _mean_of(found: Sequence[PairEstimates]) -> Drawn:
-    """Return the mean of correlations that have their resamples in common."""
+def _mean_of(found: Sequence[PairEstimates], note: str = "") -> Drawn:
+    """Return the mean of correlations that have their resamples in common; note: why there is none."""
     if not found:
-        return Drawn(float("nan"), np.empty(0), 0, 0, "agreement needs two annotators")
+        return Drawn(float("nan"), np.empty(0), 0, 0, note or "agreement needs two annotators")
     together = PairEstimates(
         np.concatenate([one.values for one in found]),
         np.concatenate([one.draws for one in found], axis=1),

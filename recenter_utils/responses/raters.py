@@ -49,7 +49,7 @@ def summary(
         draws: Resamples of the means' intervals.
         seed: Where they start.
     """
-    pages = comparisons.select(item_id="comparison_id", page_id="page_id")
+    requests = comparisons.select(item_id="comparison_id", prompt_id="prompt_id")
 
     def describe(own: pl.DataFrame) -> dict[str, Any]:
         mean = _mean(own, draws, seed)
@@ -58,7 +58,7 @@ def summary(
 
     asked = failures.filter(order=DRAWN)
     rows = roster(
-        judgments, asked, checks, pages, PREFERENCE, {"mean_spearman": "spearman"}, describe, excluded=excluded,
+        judgments, asked, checks, requests, PREFERENCE, {"mean_spearman": "spearman"}, describe, excluded=excluded,
         seed=seed,
     )  # fmt: skip
     return table("preference_raters").frame(rows)
@@ -95,7 +95,7 @@ def together(
     draws: int = 10_000,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Return how far the annotators who count agree, with intervals over pages (§6.1).
+    """Return how far the annotators who count agree, with intervals over requests (§6.1).
 
     Columns: statistic (`mean_spearman`, `mean_linear_kappa`, `mean_quadratic_kappa`, `krippendorff_alpha`,
     `percent_agreement`), value, low, high, n_items, n_raters, reason.
@@ -104,8 +104,8 @@ def together(
     """
     kept = annotators.included(judgments, excluded).filter(pl.col("rater_kind").is_in(PEOPLE))
     wide = annotators.wide(kept)
-    pages = annotators.clusters_of(wide, comparisons.rename({"comparison_id": "item_id"}), "page_id")
-    found = agreement.overall(wide, LABELS, measurement="ordinal", clusters=pages, draws=draws, seed=seed)
+    requests = annotators.clusters_of(wide, comparisons.rename({"comparison_id": "item_id"}), "prompt_id")
+    found = agreement.overall(wide, LABELS, measurement="ordinal", clusters=requests, draws=draws, seed=seed)
     chosen = found.set_index("statistic").loc[list(_STATISTICS)].reset_index()
     return pl.from_pandas(chosen).with_columns(pl.col("value", "low", "high").fill_nan(None))
 
@@ -126,8 +126,8 @@ def sentence(
     """
     if comparisons.is_empty():
         return "Nothing can be said of preferences: this study has no two responses to compare."
-    pages = comparisons.select("page_id", item_id="comparison_id")
-    counted = annotators.included(judgments, excluded).join(pages, on="item_id")
+    places = comparisons.select("page_id", "prompt_id", item_id="comparison_id")
+    counted = annotators.included(judgments, excluded).join(places, on="item_id")
     people, models = counted.filter(pl.col("rater_kind").is_in(PEOPLE)), counted.filter(rater_kind="llm")
     if people.is_empty():
         excuse = "study.yaml excludes all who answered" if found["excluded"].any() else "nobody has judged yet"
@@ -162,7 +162,7 @@ def _agreement(agreed: pl.DataFrame) -> str:
 
 
 def _mean(own: pl.DataFrame, draws: int, seed: int) -> Interval:
-    """Return the mean of answers (score, page_id), with its interval over pages."""
+    """Return the mean of answers (score, prompt_id), with its interval over requests."""
     if own.is_empty():
         return Interval(float("nan"), float("nan"), float("nan"), _NOBODY)
-    return cluster_bootstrap(own["score"], own["page_id"], draws=draws, seed=seed)
+    return cluster_bootstrap(own["score"], own["prompt_id"], draws=draws, seed=seed)

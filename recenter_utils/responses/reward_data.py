@@ -12,7 +12,6 @@ from recenter_utils.relevance.agreement import people_word
 from recenter_utils.responses import ratings as read_ratings
 from recenter_utils.responses.ratings import Ratings
 from recenter_utils.settings import Reward
-from recenter_utils.stats.pairs import divided
 from recenter_utils.training.reward.comparisons import SCHEMA, check, folds
 
 Array = NDArray[np.float64]
@@ -81,11 +80,6 @@ class Rated:
             for place in range(known.shape[1])
             if known[:, place].sum() >= LEAST_RATINGS and len(np.unique(self.parts[known[:, place]])) > 1
         ]
-
-    def others(self, place: int) -> Array:
-        """Return the mean rating of each comparison over all annotators but one."""
-        rest = np.delete(self.numbers, place, axis=1)
-        return divided(np.nansum(rest, axis=1), np.isfinite(rest).sum(axis=1).astype(float))
 
 
 def read(

@@ -27,6 +27,9 @@ DRAWS = 2000
 #: What a measure lies between.
 ENDS = {"spearman": (-1.0, 1.0), "pearson": (-1.0, 1.0), "mse": (0.0, np.inf), "mse_gain": (-np.inf, np.inf)}
 
+#: The kind of annotators who share what they were dealt, see `annotation.simulated_preference`.
+SIMULATED = "simulated"
+
 #: How pages call the row that is nobody's.
 CEILING = "what annotators share (ceiling)"
 
@@ -186,6 +189,7 @@ def sentence(rated: Rated, predicted: Predicted, scores: pl.DataFrame, seed: int
         f"On {model['n']:,} comparisons of {n:,} requests that it had not seen, {model['model']} has a Spearman "
         f"correlation of {with_interval(interval_of(model), '{:.2f}')} with the mean rating of {word}"
     ]
+    parts += _verdict(model)
     gain = scores.filter(analysis="models", model=model["model"], measure="mse_gain").row(0, named=True)
     parts.append(
         "The squared error of guessing the mean less its own: "
@@ -208,7 +212,22 @@ def sentence(rated: Rated, predicted: Predicted, scores: pl.DataFrame, seed: int
     else:
         what = f"Whoever knew exactly what {word} share, and nothing else, would reach"
         parts.append(f"{what} {with_interval(top, '{:.2f}')}")
+    if SIMULATED in (rated.ratings.kinds[place] for place in rated.ratings.people):
+        parts.append(
+            "No reader can reach that here: what simulated annotators share is in part drawn by lot for each page, and "
+            "stands in no text"
+        )
     return ". ".join(parts) + "."
+
+
+def _verdict(model: dict[str, Any]) -> list[str]:
+    """Return what a correlation's interval says of whether a model predicts anything; nothing without an interval."""
+    low, high = model["low"], model["high"]
+    if low is None or high is None:
+        return []
+    if low <= 0 <= high:
+        return ["It is not shown to predict anything: its interval holds 0"]
+    return ["It is shown to predict them" if low > 0 else "It predicts the opposite of what they prefer"]
 
 
 def curve_in_words(scores: pl.DataFrame) -> str:

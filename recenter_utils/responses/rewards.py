@@ -43,13 +43,12 @@ class Predicted:
     """What reward models predict of every comparison out of fold, in points from the middle of the scale.
 
     models: by name, of the mean rating. The rest is of the first model: curve: by the number of ratings, a prediction a
-    draw. own: by annotator, from theirs alone. disagreement: by annotator, of how far they are from the others' mean.
+    draw. own: by annotator, from theirs alone.
     """
 
     models: dict[str, OutOfFold]
     curve: dict[int, list[OutOfFold]]
     own: dict[int, OutOfFold]
-    disagreement: dict[int, OutOfFold]
 
     @property
     def first(self) -> str:
@@ -92,11 +91,10 @@ def predict(
     if twice:
         raise RecenterError(f"reward.bases: two bases would be called '{twice[0]}'; rename one's folder.")
     if rated.lacking:
-        return Predicted({}, {}, {}, {})
+        return Predicted({}, {}, {})
     models: dict[str, OutOfFold] = {}
     curve: dict[int, list[OutOfFold]] = {}
     own: dict[int, OutOfFold] = {}
-    disagreement: dict[int, OutOfFold] = {}
     targets, counts = rated.mean - MIDDLE, rated.counts
     able = rated.able()
     with tqdm(desc="reward models", unit="model", disable=not progress, file=sys.stderr) as bar:
@@ -122,10 +120,7 @@ def predict(
             for place in able:
                 single = rated.numbers[:, place]
                 own[place] = learned(learner, single - MIDDLE, np.isfinite(single).astype(int))
-                apart = single - rated.others(place)
-                if np.isfinite(apart).any():
-                    disagreement[place] = learned(learner, apart, np.isfinite(apart).astype(int))
-    return Predicted(models, curve, own, disagreement)
+    return Predicted(models, curve, own)
 
 
 def _learner(

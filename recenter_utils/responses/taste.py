@@ -1,16 +1,20 @@
 """Whether annotators' disagreement is noise or taste: can a model learn whose rating it is? (§6.3)
 
-Three tests, on requests that no model saw. A model of an annotator's own ratings against one of another annotator's:
-both learned from single ratings that are about as noisy, so that only taste makes the first better. The same against
-the pooled model, which learned from less noisy means: which of the two to use. And a model of how far an annotator is
-from the others' mean, which can predict nothing if that is noise.
+Models of single annotators are held, on requests that they never saw, to the annotator whom they learned from and to
+the others. Where two annotators go by the same, be one noisier or sparing with the scale, a correlation of a model with
+ratings is what the model knows times what the ratings hold of it: exchange the models, and the product of the two
+correlations stays as it is, 0 where one only guesses. Where they go by different things it falls. So the evidence of
+taste is the product with each one's own model less the product with the models exchanged. That an own model is better
+than another's is none, nor that somebody's distance from the others can be predicted: unequal noise does both.
 
-None of them can show that there is no taste: these models may not see what it goes by.
+It cannot show that there is no taste: these models may not see what it goes by. And whoever runs into an end of the
+scale that the other one does not reach goes by something else in part, as far as a model can tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,8 +36,7 @@ PARTS = {
     "own": ("spearman", "own"),
     "another": ("spearman", "another"),
     "own_less_pooled": ("own_less_pooled", "own"),
-    "own_less_another": ("own_less_another", "own"),
-    "disagreement": ("spearman", "disagreement"),
+    "own_less_exchanged": ("own_less_exchanged", "own"),
 }
 
 _TWO = "it takes two annotators with enough ratings"
@@ -46,7 +49,8 @@ def measure(rated: Rated, predicted: Predicted, draws: int, seed: int) -> list[d
     """
     if not predicted.models:
         return []
-    found = {place: _annotator(rated, predicted, place, draws, seed) for place in predicted.own}
+    crossed = _crossed(rated, predicted, draws, seed)
+    found = {place: _annotator(rated, predicted, place, crossed, draws, seed) for place in predicted.own}
     rows = []
     parts = len(np.unique(rated.parts))
     for place, annotator in enumerate(rated.annotators):
@@ -59,26 +63,59 @@ def measure(rated: Rated, predicted: Predicted, draws: int, seed: int) -> list[d
     return rows
 
 
-def _annotator(rated: Rated, predicted: Predicted, place: int, draws: int, seed: int) -> dict[str, Drawn]:
-    """Return what is measured of one annotator, all from the same resamples."""
+def _crossed(rated: Rated, predicted: Predicted, draws: int, seed: int) -> dict[tuple[int, int], Drawn]:
+    """Return Pearson's correlation of each annotator's model, first, with each annotator's ratings, second.
+
+    Of ranks the products would not be equal where annotators go by the same.
+    """
+    pairs = [*product(predicted.own, predicted.own)]
+    if not pairs:
+        return {}
+    said = np.column_stack([predicted.own[model].values for model, _ in pairs])
+    wanted = rated.numbers[:, [judge for _, judge in pairs]]
+    return dict(zip(pairs, fits(wanted, said, "pearson", rated.requests, draws=draws, seed=seed), strict=True))
+
+
+def exchanged(one: Drawn, other: Drawn, crossed: Drawn, back: Drawn) -> Drawn:
+    """Return the product of two annotators' correlations with their own models less that with the models exchanged.
+
+    Two negative correlations of exchanged models count as a negative product, and one as 0: annotators who want the
+    opposite differ most of all.
+
+    one, other: each one's ratings and own model. crossed, back: each one's model and the other one's ratings.
+    """
+
+    def apart(own: Any, its: Any, over: Any, under: Any) -> Any:
+        return own * its - (over * np.abs(under) + under * np.abs(over)) / 2
+
+    parts = (one, other, crossed, back)
+    return Drawn(
+        float(apart(*(part.value for part in parts))),
+        apart(*(part.draws for part in parts)),
+        min(part.clusters for part in parts),
+        one.n,
+        "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
+    )
+
+
+def _annotator(
+    rated: Rated, predicted: Predicted, place: int, crossed: Mapping[tuple[int, int], Drawn], draws: int, seed: int
+) -> dict[str, Drawn]:
+    """Return what is measured of one annotator, all from the same resamples. crossed: see `_crossed`."""
     single = rated.numbers[:, place]
     others = [other for other in predicted.own if other != place]
     said = [predicted.models[predicted.first].values, *(predicted.own[one].values for one in (place, *others))]
-    wanted = [single] * len(said)
-    if place in predicted.disagreement:
-        said.append(predicted.disagreement[place].values)
-        wanted.append(single - rated.others(place))
-    numbers = fits(np.column_stack(wanted), np.column_stack(said), "spearman", rated.requests, draws=draws, seed=seed)
+    numbers = fits(single, np.column_stack(said), "spearman", rated.requests, draws=draws, seed=seed)
     pooled, own = numbers[:2]
     alone = Drawn(np.nan, np.full(draws, np.nan), 0, own.n, _TWO)
-    another = mean(numbers[2 : 2 + len(others)]) if others else alone
+    another = mean(numbers[2:]) if others else alone
+    pairs = [exchanged(crossed[place, place], crossed[to, to], crossed[place, to], crossed[to, place]) for to in others]
     return {
         "pooled": pooled,
         "own": own,
         "another": another._replace(n=own.n),
         "own_less_pooled": own.less(pooled)._replace(n=own.n) if others else alone,
-        "own_less_another": own.less(another)._replace(n=own.n),
-        "disagreement": numbers[-1] if place in predicted.disagreement else alone,
+        "own_less_exchanged": mean(pairs)._replace(n=own.n) if pairs else alone,
     }
 
 
@@ -115,12 +152,11 @@ def _learned(predicted: Predicted, teacher: str, place: int | None) -> int:
     """Return how many ratings the models learned from, a mean over those in question."""
     if teacher == "pooled":
         return round(predicted.models[predicted.first].n_ratings)
-    known = predicted.disagreement if teacher == "disagreement" else predicted.own
     if teacher == "another":
-        places = [one for one in known if one != place]
+        places = [one for one in predicted.own if one != place]
     else:
-        places = [one for one in known if place in (None, one)]
-    return round(float(np.mean([known[one].n_ratings for one in places]))) if places else 0
+        places = [one for one in predicted.own if place in (None, one)]
+    return round(float(np.mean([predicted.own[one].n_ratings for one in places]))) if places else 0
 
 
 def for_page(scores: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
@@ -154,20 +190,22 @@ def sentence(rated: Rated, scores: pl.DataFrame) -> str:
     if not rows:
         why = rated.lacking or f"nobody has {LEAST_RATINGS} ratings of two parts of the requests"
         return f"Whether {word} disagree by noise or by taste cannot be said: {why}."
-    taste, use, apart = (rows[name] for name in ("own_less_another", "own_less_pooled", "disagreement"))
+    taste, use = (rows[name] for name in ("own_less_exchanged", "own_less_pooled"))
     if taste.value != taste.value:
         return f"Whether {word} disagree by noise or by taste cannot be said: {taste.reason}."
     said = [
-        "The Spearman correlation of an annotator's ratings with a model of their own, less that with a model of "
-        f"another annotator's, is {with_interval(taste, '{:+.2f}')} on average over {word}; how far an annotator is "
-        f"from the others' mean is predicted with a correlation of {with_interval(apart, '{:.2f}')}"
+        "The correlations of two annotators' ratings with a model each, multiplied, less the same with their models "
+        f"exchanged: {with_interval(taste, '{:+.3f}')} on average over pairs of {word}"
     ]
-    if taste.low > 0 or apart.low > 0:
-        said.append("So part of their disagreement is taste: noise could not be predicted")
+    if taste.low > 0:
+        said.append(
+            "So part of their disagreement is taste, or an end of the scale that some of them run into: noise, however "
+            "unequal, would give 0"
+        )
     else:
         said.append(
-            "So taste is not shown, nor is it ruled out: there may be less of it than this can see, or it goes by what "
-            "these models do not read"
+            "That is not shown to be above 0, where noise would leave it. So taste is not shown, nor is it ruled out: "
+            "there may be less of it than this can see, or it goes by what these models do not read"
         )
     better = "The pooled model" if use.high < 0 else "A model each" if use.low > 0 else "Neither"
     said.append(

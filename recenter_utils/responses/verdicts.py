@@ -16,6 +16,7 @@ from recenter_utils.responses import quality
 from recenter_utils.responses.effects import sides
 from recenter_utils.responses.ratings import ALL_ANNOTATORS, ALL_GENERATORS, NEUTRAL, Ratings
 from recenter_utils.scales import PEOPLE
+from recenter_utils.stats.resampling import Interval
 
 #: What an interval of a mean says of 3.
 SIDES = ("above 3", "below 3", "not told apart from 3")
@@ -31,12 +32,35 @@ def side(row: Mapping[str, Any]) -> str | None:
     return SIDES[0] if row["low"] > NEUTRAL else SIDES[1] if row["high"] < NEUTRAL else SIDES[2]
 
 
-def by_generator(scores: pl.DataFrame) -> pl.DataFrame:
+def identical(generation: pl.DataFrame, generator: str = ALL_GENERATORS) -> int:
+    """Return on how many pages both responses are the same text, which nobody is asked about.
+
+    generation: the table.
+    """
+    own = generation if generator == ALL_GENERATORS else generation.filter(generator=generator)
+    return int(own["n_identical"].sum())
+
+
+def with_identical(found: Interval, generation: pl.DataFrame, generator: str = ALL_GENERATORS) -> Interval:
+    """Return a share of ratings that find no difference for the better, pages of identical responses among them.
+
+    Each counts as 3 throughout, with as many ratings as a compared page has on average. The interval takes how many of
+    them there are for given.
+
+    found: the share of the pages that are compared. generation: the table.
+    """
+    compared = generation if generator == ALL_GENERATORS else generation.filter(generator=generator)
+    pages = int(compared["n_compared"].sum())
+    more = identical(generation, generator) / pages if pages else 0.0
+    return found._replace(**{end: (getattr(found, end) + more) / (1 + more) for end in ("value", "low", "high")})
+
+
+def by_generator(scores: pl.DataFrame, generation: pl.DataFrame) -> pl.DataFrame:
     """Return annotators' ratings of each generator's responses as a page shows them, best first, then of all.
 
     Where no annotator's rating counts: each model's mean rating of each generator instead, a column a model.
 
-    scores: the table `preference_scores`.
+    scores: the table `preference_scores`. generation: the table.
     """
     own = scores.filter(rater=ALL_ANNOTATORS)
     means = own.filter(statistic="mean").with_columns(last=pl.col("generator") == ALL_GENERATORS)
@@ -47,21 +71,29 @@ def by_generator(scores: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for row in means.sort("last", "value", "generator", descending=[False, True, False], nulls_last=True).to_dicts():
         beside = {one["statistic"]: one for one in own.filter(generator=row["generator"]).to_dicts()}
-        requests = {"value": row["value"], "low": row["low_requests"], "high": row["high_requests"]}
+        pages = {"value": row["value"], "low": row["low_pages"], "high": row["high_pages"]}
+        whole = with_identical(interval_of(beside["no_better"]), generation, row["generator"])
         rows.append(
             {
                 "generator": row["generator"],
-                "mean (95% interval over pages)": in_cell(row),
+                "mean (95% interval over requests)": in_cell(row),
                 "against 3": side(row),
-                "mean (over requests)": in_cell(requests),
+                "mean (over pages)": in_cell(pages),
                 "no better, of ratings": in_cell(beside["no_better"], "{:.0%}"),
                 "no better, by mean": in_cell(beside["no_better_by_mean"], "{:.0%}"),
+                "identical pages": identical(generation, row["generator"]),
+                "no better, identical ones as 3": in_cell(_known(whole), "{:.0%}"),
                 "comparisons": row["n"],
                 "unrated": row["n_unanswered"],
                 "note": row["reason"],
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _known(found: Interval) -> dict[str, float | None]:
+    """Return an interval as a row of a table has it, None where undefined."""
+    return {end: None if math.isnan(value := getattr(found, end)) else value for end in ("value", "low", "high")}
 
 
 def whose(ratings: Ratings) -> str:
@@ -86,6 +118,7 @@ def raters(scores: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
                 "no better": in_cell(found["no_better"], "{:.0%}"),
                 "less annotators": in_cell(found["inflation"], "{:+z.2f}") if "inflation" in found else None,
                 "Spearman": in_cell(found["spearman"], _FORM) if "spearman" in found else None,
+                "Spearman, one left out": in_cell(left, _FORM) if (left := _left_out(found)) else None,
                 "linear kappa": in_cell(found["linear_kappa"], _FORM),
                 "quadratic kappa": in_cell(found["quadratic_kappa"], _FORM),
                 "unanswered": found["mean"]["n_unanswered"],
@@ -95,18 +128,26 @@ def raters(scores: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
+def _left_out(found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the correlation with the means that leave one annotator out: an annotator's own is one. found: a rater's
+    rows by statistic."""
+    return found.get("spearman_left_out", found.get("spearman"))
+
+
 def shown_names(page_names: Mapping[str, str], kinds: Iterable[str]) -> dict[str, str]:
     """Return what pages call each rater, with the study's word for all annotators together."""
     return {**page_names, ALL_ANNOTATORS: f"all {people_word(kinds)}"}
 
 
-def sentence(scores: pl.DataFrame, ratings: Ratings, study: str = "") -> str:
+def sentence(scores: pl.DataFrame, ratings: Ratings, generation: pl.DataFrame, study: str = "") -> str:
     """Return Figure 5 as a claim: how often responses are no better, and which generators' are told apart from 3.
 
-    scores: the table `preference_scores`. study: what a command finds the study by.
+    scores: the table `preference_scores`. generation: the table. study: what a command finds the study by.
     """
+    same = identical(generation)
     if ratings.comparisons.is_empty():
-        return "Nothing can be said of personalised responses: this study compares none."
+        said = "Nothing can be said of personalised responses: this study compares none."
+        return said + (f" On {_pages(same)} both responses are the same text, hence no better." if same else "")
     people = ratings.long(ratings.people)
     if people.is_empty():
         means = _of(scores, "mean").filter(rater_kind="llm").drop_nulls("value").sort("value", "rater").to_dicts()
@@ -121,18 +162,29 @@ def sentence(scores: pl.DataFrame, ratings: Ratings, study: str = "") -> str:
     found = {row["statistic"]: interval_of(row) for row in _of(scores, "", ALL_ANNOTATORS).to_dicts()}
     said = (
         f"Of the {len(people):,} ratings by {who} of {people['comparison_id'].n_unique():,} comparisons on "
-        f"{people['page_id'].n_unique():,} pages, {with_interval(found['no_better'], '{:.1%}')} find the personalised "
-        f"response no better than the generic one; by the annotators' mean, "
+        f"{people['page_id'].n_unique():,} pages of {people['prompt_id'].n_unique():,} requests, "
+        f"{with_interval(found['no_better'], '{:.1%}')} find the personalised response no better than the "
+        f"generic one; by the annotators' mean, "
         f"{with_interval(found['no_better_by_mean'], '{:.1%}')} of comparisons are no better. The mean rating is "
         f"{with_interval(found['mean'], '{:.2f}')}."
     )
+    if same:
+        whole = with_interval(with_identical(found["no_better"], generation), "{:.1%}")
+        said += (
+            f" On {_pages(same)} more both responses are the same text, which nobody is asked about and which is no "
+            f"better by definition: counted as 3, the share no better is {whole}."
+        )
     single = scores.filter(pl.col("generator") != ALL_GENERATORS, rater=ALL_ANNOTATORS, statistic="mean")
     known = [(row["generator"], interval_of(row)) for row in single.drop_nulls("low").to_dicts()]
     if known:
-        said += f" Generators' means by their intervals over pages: {sides(known, SIDES, NEUTRAL)}."
+        said += f" Generators' means by their intervals over requests: {sides(known, SIDES, NEUTRAL)}."
     if lacking := len(ratings.comparisons) - people["comparison_id"].n_unique():
         said += f" {lacking:,} comparisons have no rating by an annotator who counts."
     return said
+
+
+def _pages(number: int) -> str:
+    return f"{number:,} page{'s' * (number != 1)}"
 
 
 def judges_sentence(scores: pl.DataFrame, kinds: Iterable[str]) -> str:
@@ -147,7 +199,7 @@ def judges_sentence(scores: pl.DataFrame, kinds: Iterable[str]) -> str:
     spread = f"goes from {ends[0]} to {ends[1]}" if several else f"is {ends[0]}"
     said = (
         f"On the same comparisons, {'a' if several else 'the'} model's mean rating less that of {word} "
-        f"{spread}; {above} of {len(gaps)} intervals over pages lie above 0, {below} below."
+        f"{spread}; {above} of {len(gaps)} intervals over requests lie above 0, {below} below."
     )
     own = _of(scores, "spearman")
     follow = own.filter(rater_kind="llm").drop_nulls("value").sort("value", "rater").to_dicts()
@@ -155,8 +207,17 @@ def judges_sentence(scores: pl.DataFrame, kinds: Iterable[str]) -> str:
         ends = [f"{row['value']:z.2f} ({row['rater']})" for row in (follow[0], follow[-1])]
         said += f" Spearman's correlation with the mean of {word} {'goes from ' if len(follow) > 1 else 'is '}"
         said += " to ".join(ends[: len(follow)])
+        told = [row for row in follow if row["low"] is not None and (row["low"] > 0 or row["high"] < 0)]
+        said += f"; {len(told)} of {len(follow)} judges' correlations are told from 0."
         yardstick = interval_of(own.filter(rater=ALL_ANNOTATORS).row(0, named=True))
-        said += f"; that of one of them with the mean of the others: {with_interval(yardstick, '{:.2f}')}."
+        left = _of(scores, "spearman_left_out").drop_nulls("value").sort("value", "rater").to_dicts()
+        if left:
+            ends = [f"{row['value']:z.2f} ({row['rater']})" for row in (left[0], left[-1])]
+            said += f" With the means that leave one annotator out it {'goes from' if len(left) > 1 else 'is'} "
+            said += f"{' to '.join(ends[: len(left)])}; that of the one left out is"
+        else:
+            said += " That of an annotator with the mean of the others:"
+        said += f" {with_interval(yardstick, '{:.2f}')}."
     return said
 
 

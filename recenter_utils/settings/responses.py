@@ -75,11 +75,14 @@ class Planning(Section):
     gaps: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
         (0.1, 0.2, 0.3, 0.5), min_length=1, description="Gaps to see, in points of the five-point scale."
     )
-    pages: tuple[Annotated[int, Field(ge=5)], ...] = Field(
-        (20, 40, 80, 160, 320),
+    requests: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (8, 16, 32, 64, 128),
         min_length=1,
-        description="Numbers of pages over all generators: these answer as many requests, each of a user, as there are "
-        "pages for each of them, rounded down.",
+        description="Numbers of requests. Every generator answers each of them for each of its users, so that pages "
+        "are requests times users a request times generators.",
+    )
+    users: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 2), min_length=1, description="Numbers of users a request, each of whom has no other request."
     )
     annotators: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1, 3, 5, 10), min_length=1, description="Numbers of annotators, each of whom judges all pages."

@@ -12,10 +12,12 @@ the mark that lies within strata. All are functions of sums over clusters, so th
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm, t
 
 from recenter_utils.stats.pairs import divided
 
@@ -120,6 +122,19 @@ def partial(sums: Array) -> Array:
     left = sums[..., 0, 0] - np.einsum("...i,...i->...", explained, mark)
     top = sums[..., 0, -1] - np.einsum("...i,...i->...", explained, sums[..., 1:-1, -1])
     return divided(top, np.where(left <= ROUNDING * np.maximum(sums[..., 0, 0], 1), 0.0, left))
+
+
+def reach(clusters: int, level: float = 0.95) -> float:
+    """Return how many times as far from the estimate an interval's ends go for resting on few clusters.
+
+    A resample of k clusters spreads as if there were k / (k - 1) times as many of them, and its quantiles take the
+    spread as known: the factor is t(k - 1) / z · sqrt(k / (k - 1)), as for the mean of k numbers (Hesterberg 2015,
+    "What teachers should know about the bootstrap", section 4). NaN below two clusters, which have no spread.
+    """
+    if clusters < 2:
+        return math.nan
+    upper = (1 + level) / 2
+    return float(t.ppf(upper, clusters - 1) / norm.ppf(upper) * math.sqrt(clusters / (clusters - 1)))
 
 
 class Parts(NamedTuple):

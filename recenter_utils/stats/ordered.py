@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 
 NAN = float("nan")
 
+#: Robust errors take at least so many clusters for each number of the model: with fewer they come out too small.
+CLUSTERS_A_NUMBER = 2
+
 #: An effect of so many logits, or an error of as many, is one that ran off to infinity.
 _ENDLESS = 15.0
 
@@ -28,7 +31,8 @@ class Ordered:
     """A fitted model: a rating is above a cut with log odds of effects less the cut.
 
     estimates, covariance: of the effects `terms`, then of the cuts between the ratings that occur. ratings: these, in
-    order. clusters: how many the errors rest on. Where it could not be fitted `reason` says why.
+    order. clusters: how many the errors rest on. Where it could not be fitted `reason` says why; where it could, but
+    its errors are not to be trusted, `unsure` does.
     """
 
     terms: tuple[str, ...]
@@ -37,6 +41,7 @@ class Ordered:
     covariance: Array
     clusters: int
     reason: str = ""
+    unsure: str = ""
 
     def combination(
         self, weights: Mapping[str, float], centre: float | None = None, level: float = 0.95
@@ -44,7 +49,7 @@ class Ordered:
         """Return the sum of effects times weights on the scale of log odds, with its interval.
 
         centre: take off the middle between the cuts below and above this rating: 0 is then where ratings above it and
-        below it are as likely. NaN where no rating is below, or none above.
+        below it are as likely. NaN where no rating is below, or none above. Where errors are unsure, the value alone.
         """
         if self.reason:
             return Combination(NAN, NAN, NAN, NAN, NAN)
@@ -55,7 +60,10 @@ class Ordered:
                 return Combination(NAN, NAN, NAN, NAN, NAN)
             row[len(self.terms) + below - 1] -= 0.5
             row[len(self.terms) + above - 1] -= 0.5
-        value, error = float(row @ self.estimates), math.sqrt(float(row @ self.covariance @ row))
+        value = float(row @ self.estimates)
+        if self.unsure:
+            return Combination(value, NAN, NAN, NAN, NAN)
+        error = math.sqrt(float(row @ self.covariance @ row))
         reach = float(t.ppf((1 + level) / 2, self.clusters - 1)) * error
         return Combination(value, error, self.clusters - 1, value - reach, value + reach)
 
@@ -66,7 +74,9 @@ def fit(ratings: ArrayLike, columns: Mapping[str, ArrayLike], clusters: ArrayLik
     Args:
         ratings: Shape (rows,), numbers.
         columns: The effects by name, without an intercept: the cuts are that.
-        clusters: What rows share errors in; intervals have the t of their number less one.
+        clusters: What rows share errors in; intervals have the t of their number less one. The sandwich of their
+            scores is biased downwards with few of them for the model's numbers (Cameron and Miller 2015, §VI), so that
+            intervals take `CLUSTERS_A_NUMBER` for each.
     """
     y = np.asarray(ratings, dtype=float)
     fixed = np.column_stack([np.ones(len(y)), *(np.asarray(one, dtype=float) for one in columns.values())])
@@ -80,10 +90,11 @@ def fit(ratings: ArrayLike, columns: Mapping[str, ArrayLike], clusters: ArrayLik
         why = "the effects cannot be told apart"
     elif len(names) < 2:
         why = "one cluster has no spread between clusters"
-    elif len(names) <= (numbers := len(columns) + len(scale) - 1):
-        why = f"{len(names)} clusters do not determine the errors of {numbers} numbers"
     if why:
         return Ordered(tuple(columns), scale, *nothing, len(names), why)
+    numbers = len(columns) + len(scale) - 1
+    unsure = f"{len(names)} clusters are fewer than {CLUSTERS_A_NUMBER} for each of {numbers} numbers"
+    unsure = unsure if len(names) < CLUSTERS_A_NUMBER * numbers else ""
     answer = pd.Series(pd.Categorical(y, categories=scale, ordered=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is looked at below, and said
@@ -104,4 +115,4 @@ def fit(ratings: ArrayLike, columns: Mapping[str, ArrayLike], clusters: ArrayLik
         or np.abs(np.r_[estimates, np.sqrt(np.abs(np.diag(covariance)))]).max() > _ENDLESS
     ):
         why = "an effect has no finite estimate: some group has all its ratings at one end"
-    return Ordered(tuple(columns), scale, estimates, covariance, len(names), why)
+    return Ordered(tuple(columns), scale, estimates, covariance, len(names), why, unsure)

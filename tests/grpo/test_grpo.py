@@ -128,7 +128,7 @@ def test_the_card_says_what_it_is_and_what_it_took(run: runs.Trained) -> None:
     said = (run.folder / "README.md").read_text(encoding="utf-8")
     assert "SIMULATED" in said
     assert "| train | 64 |" in said
-    assert "constant learning rate 0.0015" in said
+    assert "constant learning rate 0.003" in said
     assert run.record["seconds"] > 0
     assert run.record["peak_memory"] > 0
     assert {"torch", "transformers", "trl", "peft"} <= set(run.record["versions"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.inference.engines.base import Engine
 from recenter_utils.inference.models import Model
@@ -9,12 +11,15 @@ from recenter_utils.inference.models import Model
 __all__ = ["Engine", "open_engine"]
 
 
-def open_engine(model: Model) -> Engine:
-    """Return the engine that `model` names. Modules load on demand: each brings heavy libraries."""
+def open_engine(model: Model, cache: Path | None = None) -> Engine:
+    """Return the engine that `model` names. Modules load on demand: each brings heavy libraries.
+
+    cache: The file of stored answers, if any: what an engine keeps for later runs stands in the same folder.
+    """
     if model.engine == "embedded":
         from recenter_utils.inference.engines.embedded import EmbeddedEngine
 
-        return EmbeddedEngine(model)
+        return EmbeddedEngine(model, cache)
     if model.engine == "openai":
         from recenter_utils.inference.engines.openai import OpenAIEngine
 

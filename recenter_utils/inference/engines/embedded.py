@@ -10,12 +10,14 @@ import asyncio
 import json
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, Request
 from recenter_utils.inference.rules import RULES, TEXTS, Dials, Graded
-from recenter_utils.inference.rules.topics import remember
+from recenter_utils.inference.rules.topics import keep, remember
+from recenter_utils.inference.vectors import STORE
 
 #: Requests pulled at once: enough for MiniLM to encode in full batches.
 CHUNK = 256
@@ -24,8 +26,9 @@ CHUNK = 256
 class EmbeddedEngine(Engine):
     """Answers each request by its task's rule. Deterministic; reads `request.slots` only."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, cache: Path | None = None) -> None:
         super().__init__(model)
+        self.vectors = cache.with_name(STORE) if cache else None
         self.dials = Dials.of(model.options, model.name)
 
     async def ask(self, requests: Iterator[Request], deliver: Deliver) -> None:
@@ -46,6 +49,7 @@ class EmbeddedEngine(Engine):
                     wanted += texts(request.slots, self.dials)
                 except (KeyError, TypeError, AttributeError):
                     continue  # its own answer will carry the error
+        keep(self.vectors)
         if wanted:
             remember(wanted)
 

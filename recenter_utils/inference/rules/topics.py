@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from recenter_utils.inference.embeddings import encoder
+from recenter_utils.inference.embeddings import embed
 
 #: What MiniLM sees: the opening of each turn, up to a length that it encodes quickly.
 TURN, CONVERSATION = 45, 130
@@ -23,6 +23,7 @@ READ, LONGEST = 3000, 4
 
 _TOKEN = re.compile(r"[^\W_][\w'&+#.-]*[\w+#]|[^\W_]")
 _vectors: dict[str, np.ndarray] = {}
+_kept: Path | None = None
 
 
 class Bank(NamedTuple):
@@ -35,7 +36,13 @@ class Bank(NamedTuple):
 
 
 def _encode(texts: list[str]) -> np.ndarray:
-    return encoder().encode(texts)
+    return embed(texts, cache=_kept)
+
+
+def keep(file: Path | None) -> None:
+    """Keep vectors in a file from here on, for other processes; None: in this process alone."""
+    global _kept
+    _kept = file
 
 
 @cache

@@ -31,11 +31,12 @@ def frame(found: Sequence[Finding]) -> pd.DataFrame:
 
 
 def sentence(found: Sequence[Finding]) -> str:
-    """Return what recomputing comes to: how many printed numbers rounding does not explain."""
+    """Return what recomputing comes to: how many printed numbers the arithmetic does not give."""
     tried = checks(found)
     off = [check for check in tried if abs(check.steps) > ROUNDED]
     return (
-        f"{len(found)} things follow from the paper's numbers alone. Of the {len(tried)} printed numbers that they "
-        f"check, the arithmetic agrees with {len(tried) - len(off)}; {len(off)} are off by more than rounding "
-        "explains. This says what the printed numbers can and cannot mean, and nothing new about people or models."
+        f"{len(found)} things follow from the paper's numbers alone. Of the {len(tried)} printed numbers that "
+        f"were looked into, the arithmetic gives {len(tried) - len(off)}; {len(off)} differ, some by rounding of parts "
+        "or by another test, as said there. These were looked into because something was to be found out about them: "
+        "what part of them differs says nothing of the paper's other numbers, and nothing new about people or models."
     )

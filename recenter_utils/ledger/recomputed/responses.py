@@ -11,7 +11,7 @@ from recenter_utils.responses.generator_judges import correlation
 from recenter_utils.responses.quality import share_and_mean
 from recenter_utils.responses.ratings import ALL_ANNOTATORS, ALL_GENERATORS, NEUTRAL, SCALE
 from recenter_utils.stats import gaps
-from recenter_utils.stats.printed import splits_behind, totals_behind
+from recenter_utils.stats.printed import rounds_to, splits_behind, totals_behind
 
 #: The paper's open-weight models (§3), and those whose responses it calls worse than generic ones (§6.2).
 OPEN = ("Llama-3.3-70B", "Qwen3.5-27B", "Gemma-4-31B")
@@ -38,8 +38,9 @@ def no_better(read: Read) -> Finding:
         arithmetic=f"Of {n:,} single ratings, {possible} make that share: {below} / {n:,} = {share:.2%}. Of "
         f"{responses} comparisons {whole}. The sums behind Figure 5 are {added} = "
         f"{total:,}, and {total:,} / {n:,} = {rating:.3f}.",
-        follows="The share is of single ratings, not of responses. The mean is above the middle of the scale all the "
-        f"same: the {n - below} ratings above it are further away than those below.",
+        follows=f"The share is of single ratings, not of responses. The mean is above {NEUTRAL:g} all the same: the "
+        f"{n - below} ratings above {NEUTRAL:g} add up to {total - NEUTRAL * n:.0f} points more than those below take "
+        f"away. How many of the {below} are exactly {NEUTRAL:g} is not published.",
         checks=(Check("share no better than generic", said, share), Check("annotators' mean rating", mean, rating)),
     )
 
@@ -122,6 +123,8 @@ def exact_p(read: Read) -> Finding:
     points = [rates[name] for name in rates], [uplifts[name] for name in rates]
     row, approximate = correlation(*points), float(spearmanr(*points).pvalue)
     n, two, one = row["n_models"], row["p_two_sided"], row["p_one_sided"]
+    tests = {"the exact one-sided p": one, "the approximation": approximate}
+    alike = " or ".join(test for test, value in tests.items() if rounds_to(value, p, 2)) or "none of these"
     return Finding(
         stage=3,
         about="Generators and judges (Figure 7)",
@@ -129,8 +132,9 @@ def exact_p(read: Read) -> Finding:
         arithmetic=f"The correlation is {row['value']:.2f}. Of the {row['pairings']} ways to pair the two columns "
         f"{one * row['pairings']:.0f} give at least as much: p is {one:.3f} one-sided and {two:.3f} two-sided. The t "
         f"approximation, which is not meant for so few points, gives {approximate:.3f}.",
-        follows=f"Two-sided, the exact p is {two:.3f}: among {n} unrelated models, a correlation this far from 0 is "
-        f"not rare enough to leave out chance. No data on {n} models can give less than {row['p_smallest']:.3f}.",
+        follows=f"The printed p is {alike}, rounded. Two-sided, the exact p is {two:.3f}: among {n} unrelated models, "
+        f"a correlation this far from 0 is not rare enough to leave out chance. No data on {n} "
+        f"models can give less than {row['p_smallest']:.3f}.",
         checks=(
             Check("Spearman's correlation of Figure 7", said, row["value"], 0.01),
             Check("p of Figure 7, two-sided", p, two, 0.01),
