@@ -10,6 +10,7 @@ import ipywidgets as widgets
 import polars as pl
 
 from recenter_utils.attributes.snippets import snippets
+from recenter_utils.explorer import cited
 from recenter_utils.report import badge
 from recenter_utils.study import Study
 
@@ -34,9 +35,8 @@ class Browser(widgets.VBox):
         self.study = study
         self._merged = study.frame("merged_attributes")
         self._attributes = study.frame("attributes")
-        self._conversations = study.frame("conversations")
-        self._pairs = self._known("pairs")
-        self._prompts = self._known("prompts")
+        self._conversations = study.scan("conversations")  # all of them may not fit in memory
+        self._pairs, self._prompts = (self._known(name) for name in ("pairs", "prompts"))
         self.user = widgets.Combobox(
             description="user", ensure_option=True, options=self._merged["user_id"].unique().sort().to_list()
         )
@@ -51,8 +51,8 @@ class Browser(widgets.VBox):
         if self.user.options:
             self.user.value = self.user.options[0]
 
-    def _known(self, name: str) -> pl.DataFrame | None:
-        return self.study.frame(name) if self.study.table_path(name).is_file() else None
+    def _known(self, name: str, **only: str) -> pl.DataFrame | None:
+        return self.study.scan(name).filter(**only).collect() if self.study.table_path(name).is_file() else None
 
     def _choose_user(self, _: object) -> None:
         own = self._merged.filter(user_id=self.user.value).sort("confidence", descending=True)
@@ -78,18 +78,18 @@ class Browser(widgets.VBox):
 
     def _attribute_page(self, attribute: str) -> str:
         item = self._merged.filter(attribute_id=attribute)
-        found = snippets(item, self._attributes, self._conversations, context=1).row(0, named=True)
+        found = snippets(item, *cited(item, self._attributes, self._conversations), context=1).row(0, named=True)
         turns = "".join(_turn(turn, turn["turn"] in found["evidence_turns"]) for turn in found["snippet"])
         why = f"<p><b>Why it was read:</b> {html.escape(found['reason'])}</p>"
         return f'<div class="browse">{why}{turns}</div>{self._judgments(_ON_ATTRIBUTES, attribute)}'
 
     def _judgments(self, tables: Iterable[str], item: str) -> str:
-        known = [(name, frame) for name in tables if (frame := self._known(name)) is not None]
+        known = [frame for name in tables if (frame := self._known(name, item_id=item)) is not None]
         rows = "".join(
             f"<tr><td>{html.escape(row['rater'])}</td><td>{html.escape(row['rater_kind'])}</td>"
             f"<td>{html.escape(row['label'])}</td><td>{html.escape(row['reason'] or '')}</td></tr>"
-            for _, frame in known
-            for row in frame.filter(item_id=item).iter_rows(named=True)
+            for frame in known
+            for row in frame.iter_rows(named=True)
         )
         head = "<tr><th>who</th><th>what they are</th><th>said</th><th>because</th></tr>"
         return f'<table class="browse">{head}{rows}</table>' if rows else "<p>Nobody was asked about this.</p>"

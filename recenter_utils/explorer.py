@@ -12,14 +12,14 @@ EVIDENCE = 400
 
 
 def attributes_with_evidence(
-    merged: pl.DataFrame, attributes: pl.DataFrame, conversations: pl.DataFrame, consensus: pl.DataFrame
+    merged: pl.DataFrame, attributes: pl.DataFrame, conversations: pl.LazyFrame, consensus: pl.DataFrame
 ) -> pl.DataFrame:
     """Return a row an attribute: user, attribute, confidence, who accepted it, why it was read, and the user's words.
 
-    merged, attributes, conversations and consensus: the tables. Column `accepted_by` reads "2 of 3"; null where nobody
-    judged the attribute.
+    merged, attributes and consensus: the tables. conversations: a scan of the table; what they rest on is read.
+    Column `accepted_by` reads "2 of 3"; null where nobody judged the attribute.
     """
-    said = snippets(merged, attributes, conversations, context=0, longest=EVIDENCE)
+    said = snippets(merged, *cited(merged, attributes, conversations), context=0, longest=EVIDENCE)
     evidence = [
         " … ".join(
             " ".join(turn["content"].split()) for turn in row["snippet"] if turn["turn"] in row["evidence_turns"]
@@ -35,6 +35,16 @@ def attributes_with_evidence(
         .drop("attribute_id")
         .rename({"user_id": "user"})
     )
+
+
+def cited(
+    merged: pl.DataFrame, attributes: pl.DataFrame, conversations: pl.LazyFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of the tables `attributes` and `conversations` that some merged attributes rest on."""
+    members = merged.select(attribute_id=pl.col("members").explode()).unique()
+    own = attributes.join(members, on="attribute_id", how="semi")
+    wanted = pl.col("conversation_id").is_in(own["conversation_id"].unique().implode())
+    return own, conversations.filter(wanted).collect()
 
 
 def pages_with_ratings(

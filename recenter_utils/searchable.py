@@ -21,22 +21,25 @@ if TYPE_CHECKING:
 MOST = 5_000
 
 
-def searchable_table(frame: pl.DataFrame, caption: str, study: Study, *, sort: str | None = None) -> HTML:
+def searchable_table(
+    frame: pl.DataFrame, caption: str, study: Study, *, sort: str | None = None, of: int | None = None
+) -> HTML:
     """Return a table with a field to search it, ten rows at a time; where chats may not be published, none of it.
 
     Every value is text and nothing else: markup in it is shown and not followed. Of more than `MOST` rows the first
     are shown, and the caption says so.
 
-    sort: the column that the rows are sorted by at first.
+    sort: the column that the rows are sorted by at first. of: how many rows there are, where `frame` has the first.
     """
+    number = max(of or 0, len(frame))
     if not study.settings.publish_text:
         return HTML(
-            f'<p class="withheld">{html.escape(caption)} {badge(study.origin)}<br>{len(frame):,} rows are not shown: '
+            f'<p class="withheld">{html.escape(caption)} {badge(study.origin)}<br>{number:,} rows are not shown: '
             "<code>publish_text</code> is false in this study's file. They are in its tables.</p>"
         )
     shown = frame.head(MOST)
-    if len(frame) > MOST:
-        caption += f" The first {MOST:,} of {len(frame):,} rows."
+    if number > len(shown):
+        caption += f" The first {len(shown):,} of {number:,} rows."
     named = shown.rename({name: name.replace("_", " ") for name in shown.columns})
     made = itables.to_html_datatable(
         named.to_pandas(),

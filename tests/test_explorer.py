@@ -59,7 +59,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 
 
 def test_every_attribute_has_its_words_its_reason_and_who_accepted_it() -> None:
-    found = explorer.attributes_with_evidence(MERGED, ATTRIBUTES, CONVERSATIONS, CONSENSUS)
+    found = explorer.attributes_with_evidence(MERGED, ATTRIBUTES, CONVERSATIONS.lazy(), CONSENSUS)
     assert found["accepted_by"].to_list() == ["2 of 3", None]
     assert found["words_of_the_user"].to_list() == ["Words of c1. … Words of c2.", "Words of c3."]
     assert found["why_it_was_read"].to_list() == ["reason a1", "reason a3"]
@@ -67,13 +67,13 @@ def test_every_attribute_has_its_words_its_reason_and_who_accepted_it() -> None:
 
 
 def test_a_study_without_attributes_has_a_table_without_rows() -> None:
-    found = explorer.attributes_with_evidence(MERGED.clear(), ATTRIBUTES, CONVERSATIONS, CONSENSUS)
+    found = explorer.attributes_with_evidence(MERGED.clear(), ATTRIBUTES, CONVERSATIONS.lazy(), CONSENSUS)
     assert found.is_empty()
     assert found.columns[:3] == ["user", "attribute", "confidence"]
 
 
 def test_a_searchable_table_holds_text_as_text(study: Study) -> None:
-    found = explorer.attributes_with_evidence(MERGED, ATTRIBUTES, CONVERSATIONS, CONSENSUS)
+    found = explorer.attributes_with_evidence(MERGED, ATTRIBUTES, CONVERSATIONS.lazy(), CONSENSUS)
     page = searchable_table(found, HOSTILE, study).data
     assert "<img src=x" not in page
     assert "<script>alert" not in page
@@ -92,6 +92,8 @@ def test_where_chats_may_not_be_published_no_row_is_shown(study: Study) -> None:
 def test_a_table_too_large_for_a_page_says_how_much_of_it_is_there(study: Study) -> None:
     page = searchable_table(pl.DataFrame({"n": range(MOST + 1)}), "Numbers.", study).data
     assert f"The first {MOST:,} of {MOST + 1:,} rows." in page
+    page = searchable_table(pl.DataFrame({"n": range(2)}), "Numbers.", study, of=1_000_000).data
+    assert "The first 2 of 1,000,000 rows." in page
 
 
 def kappas() -> pd.DataFrame:

@@ -15,8 +15,8 @@ RULE = (
     "An annotator stands apart whose answers to the items shared with another annotator fall on the labels in "
     "other proportions, by 20 points or more (on a scale of degrees: a fifth of its length) with more than half of the "
     "other annotators, where chance exchanges of answers make that in less than 1% of cases; or whose median kappa "
-    "with the others is less than half of theirs, the median upper end of its intervals being below theirs as well; or who "
-    "passes less than 70% of five or more check items. Annotators with fewer than 20 shared items are not compared."
+    "with the others is less than half of theirs, the median upper end of its intervals being below theirs as well; or "
+    "who passes less than 70% of five or more check items. Annotators with fewer than 20 shared items are not compared."
 )
 FEWEST_SHARED = 20
 FARTHEST = 0.20
