@@ -169,8 +169,9 @@ def test_one_429_holds_back_every_worker(server: FakeServer) -> None:
         ("nan", None, None),
         ("soon", None, None),
         ("", None, None),
-        (email.utils.formatdate(time.time() + 3600, usegmt=True), 60, 60),
-        (email.utils.formatdate(time.time() - 3600, usegmt=True), 0, 0),
+        # Named, because processes that share the tests must call them the same.
+        pytest.param(email.utils.formatdate(time.time() + 3600, usegmt=True), 60, 60, id="in an hour"),
+        pytest.param(email.utils.formatdate(time.time() - 3600, usegmt=True), 0, 0, id="an hour ago"),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date(value: str, low: float | None, high: float | None) -> None:
