@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class RecenterError(Exception):
     """Something the user can mend. The command line prints the sentence alone, without a traceback."""
+
+
+class SilentError(RecenterError):
+    """A model's server answered no request. answers: the rows that `inference.run.run` has for them all the same."""
+
+    def __init__(self, sentence: str, answers: Any = None) -> None:
+        super().__init__(sentence)
+        self.answers = answers
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

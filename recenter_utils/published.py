@@ -6,14 +6,17 @@ import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import polars as pl
 
 from recenter_utils.codebook.ledger import QUALIFIERS, TAGS
 from recenter_utils.errors import RecenterError, first_rows, nearest
 from recenter_utils.scales import RATER_KINDS
 from recenter_utils.study import Study, find_root
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What an origin badge calls these numbers.
 ORIGIN = "published"

@@ -48,10 +48,9 @@ def _codebook() -> str:
     ]
     for spec in TABLES.values():
         rows = ["| column | type | values | meaning |", "|---|---|---|---|"]
-        for name, column in spec.schema.columns.items():
-            unit = (column.metadata or {}).get("unit", "")
-            allowed = unit.replace(" | ", ", ") + (" or missing" if column.nullable else "")
-            kind = str(column.dtype.type).replace("|", ", ")
+        for name, column in spec.described.items():
+            allowed = column.unit.replace(" | ", ", ") + (" or missing" if column.nullable else "")
+            kind = str(spec.columns[name]).replace("|", ", ")
             rows.append(f"| `{name}` | {kind} | {allowed.strip()} | {column.description} |")
         key = f" Key: {', '.join(f'`{name}`' for name in spec.key)}." if spec.key else ""
         parts.append(f"## {spec.name}\n\nOne row is {spec.one_row}.{key}\n\n" + "\n".join(rows))

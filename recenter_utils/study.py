@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import polars as pl
 
 from recenter_utils import provenance, settings, tables
@@ -16,6 +15,9 @@ from recenter_utils.declarations import Declaration, declaration
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.inference.models import Model, find_model, load_models
 from recenter_utils.inference.vectors import STORE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def find_root() -> Path:
@@ -146,6 +148,8 @@ class Study:
 
     def read(self, name: str) -> pd.DataFrame:
         """Return a table as a pandas frame; list columns hold Python lists."""
+        import pandas as pd
+
         frame = self.frame(name)
         nested = [column for column, dtype in frame.schema.items() if dtype == pl.List]
         plain = frame.drop(nested).to_pandas()
@@ -229,7 +233,7 @@ class Study:
             lazy = _check_lazy(name, frame)
             _replace(path, lambda partial: lazy.sink_parquet(partial, metadata=metadata, mkdir=True))
         else:
-            checked = tables.check(name, pl.from_pandas(frame) if isinstance(frame, pd.DataFrame) else frame)
+            checked = tables.check(name, frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame))
             _replace(path, lambda partial: checked.write_parquet(partial, metadata=metadata, mkdir=True))
 
     def _recorded_settings(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ and the book's codebook page is generated from here, so the three cannot drift a
 from __future__ import annotations
 
 import polars as pl
-from pandera.errors import SchemaErrors
 
 from recenter_utils.codebook import attributes, judgments, ledger, mentions, preferences, relevance, responses, rewards
 from recenter_utils.codebook.attributes import ROLES, TURNS, USER_FILTERS
@@ -34,6 +33,8 @@ def check(name: str, frame: pl.DataFrame) -> pl.DataFrame:
         raise RecenterError(f"Table '{name}' lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.")
     if extra := [column for column in frame.columns if column not in spec.columns]:
         raise RecenterError(f"Table '{name}' has no column '{extra[0]}'.{nearest(extra[0], spec.columns)}")
+    from pandera.errors import SchemaErrors
+
     try:
         return spec.schema.validate(frame.select(list(spec.columns)), lazy=True)
     except SchemaErrors as problem:

@@ -56,6 +56,8 @@ def execute(source: str, target: str, parameters: dict[str, Any], cwd: str, **_:
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             with capture_output() as said:
+                # The trap, and not sys.displayhook, decides what becomes of a cell's last value.
+                shell.display_trap.hook = sys.displayhook
                 result = shell.run_cell(cell.source)
             cell.execution_count = shell.execution_count - 1
             cell.outputs = [

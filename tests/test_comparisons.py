@@ -188,7 +188,7 @@ def test_the_claim_counts_what_is_left_out() -> None:
     found, compared = judged(responses_of({("q0", "chat/u0", "two"): same, ("q0", "chat/u1", "two"): same}))
     said = comparisons.sentence(found, compared, "", 1)
     assert said.startswith(
-        "2 generators answered 6 requests of a user. 10 of 12 pages can be judged, 83.3% (95% interval"
+        "2 generators were asked to answer 6 requests of a user. 10 of 12 pages can be judged, 83.3% (95% interval"
     )
     assert "20 comparisons" in said
     assert "Left out: 2 identical (16.7%)." in said

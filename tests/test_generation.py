@@ -205,7 +205,33 @@ def test_a_generator_whose_server_answers_nothing_stops_the_work(
 ) -> None:
     monkeypatch.setattr(told, "say", staticmethod(lambda name, request: Answer(error="server", detail="down")))
     with pytest.raises(RecenterError, match="'one' answered none of 3 requests"):
-        ask([model("one")])
+        ask([model("one"), model("two")])
+
+
+def test_a_generator_without_a_server_is_missing_and_the_others_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it wrote before stays, it is said to be missing, and the next run asks for the rest and for nothing else."""
+    with FakeServer(lambda asked: Reply(completion("Here it is."))) as server:
+        there = {"base_url": server.url, "retries": 0}
+        gone = {"base_url": "http://127.0.0.1:9", "retries": 0}
+        cache = tmp_path / "answers.sqlite"
+        ask([model("two", **there)], number=2, cache=cache)
+        without = [model("one", **there), model("two", **gone)]
+        found, waiting = generation.ask(*requests_of(3, 2), without, RULES, cache=cache, progress=True)
+        assert (found.filter(generator="one")["status"] == "answered").all()
+        lost = found.filter(generator="two", status="failed")
+        assert lost.select("prompt_id", "condition", "error").rows() == [
+            ("q2", "generic", "server"),
+            ("q2", "personalised", "server"),
+            ("q2", "personalised", "server"),
+        ]
+        assert waiting == 3
+        assert "generic_response · Nothing answers at http://127.0.0.1:9" in capsys.readouterr().err
+        before = len(server.asked)
+        found, waiting = ask([model("one", **there), model("two", **there)], cache=cache)
+        assert (waiting, found["status"].unique().to_list()) == (0, ["answered"])
+        assert len(server.asked) == before + 3
 
 
 def test_both_kinds_of_response_share_a_generators_budget(told: type[Told], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,10 @@ def test_that_closes():
 def test_connections_that_a_test_leaves_fail_it_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "test_three.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", str(ROOT / "pyproject.toml")]
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [*command, "--rootdir", str(tmp_path), "-rA", str(tmp_path / "test_three.py")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=alone, capture_output=True, text=True, check=False,
     )  # fmt: skip
     ends = {(line.split("::")[1].split()[0], line.split()[0]) for line in done.stdout.splitlines() if "::" in line}
     assert {name for name, end in ends if end == "PASSED"} >= {"test_that_knows_nothing", "test_that_closes"}

@@ -262,9 +262,9 @@ def test_the_study_file_of_a_new_study_shows_how_requests_are_named(workspace: P
     folder, _ = scaffold.new_study("mine", chats)
     text = (folder / "study.yaml").read_text()
     assert settings.load(folder / "study.yaml").pairing.prompts is None
-    (folder / "study.yaml").write_text(
-        re.sub(r"^# (?=pairing:|  )|^#(?=   (?:pairing|relevance|prompts|origin):)", "", text, flags=re.M)
-    )
+    stage_two, mark, later = text.partition("# responses:")
+    marks = r"^# (?=pairing:|  )|^#(?=   (?:pairing|relevance|prompts|origin):)"
+    (folder / "study.yaml").write_text(re.sub(marks, "", stage_two, flags=re.M) + mark + later)
     loaded = settings.load(folder / "study.yaml")
     assert loaded.pairing.prompts == "requests.jsonl"
     assert loaded.models.relevance == ("embedded-plain",)

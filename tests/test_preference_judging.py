@@ -162,7 +162,7 @@ def test_a_planted_lean_to_the_first_response_is_found_again(lean: float) -> Non
     """Ratings before rounding are moved by the lean, up where the personalised response came first."""
     inside, off = [], []
     for seed in range(30):
-        comparisons = comparisons_of(12, seed)
+        comparisons = comparisons_of(30, seed)
         rng = np.random.default_rng(seed)
         latent = 3 + 0.3 * rng.standard_normal(len(comparisons))
         parts = []

@@ -30,8 +30,8 @@ pairing:
   prompts: {data}/personalens/personalens_sample50.tar.gz
   format: personalens
   origin: model
-  sample: 20
-selector: {{epochs: 1, max_tokens: 64}} # to have a row of it; ten passes take minutes
+  sample: 10
+selector: {{epochs: 1, max_tokens: 32}} # to have a row of it; ten passes over longer texts take minutes
 """
 
 

@@ -19,7 +19,7 @@ from recenter_utils.declarations import declarations
 from recenter_utils.parameters import parameters
 from recenter_utils.steps import code_hash, steps
 from recenter_utils.study import Study
-from recenter_utils.workflow import needed
+from recenter_utils.workflow import chains, needed
 from tests.workspaces import ROOT, add_study, environment, recenter, table_bytes
 
 NAMES = [entry.name for entry in declarations(ROOT)]
@@ -140,6 +140,15 @@ def test_a_failed_notebook_keeps_its_output_and_names_the_cell(demo_copy: Path) 
     assert not (demo_copy / "data" / "demo" / "runs" / "03-merging.failed.ipynb").exists()
 
 
+def test_a_notebook_goes_before_those_that_start_a_shorter_chain(workspace: Path) -> None:
+    plan = steps(Study.open("demo"))
+    found = chains(plan)
+    for step in plan:
+        readers = [other.name for other in plan if set(step.entry.writes) & set(other.entry.reads)]
+        assert found[step.name] == 1 + max((found[name] for name in readers), default=0)
+    assert found["10-pairs"] > found["05-judgments"] > found["06-attribute-quality"]
+
+
 def test_what_a_notebook_needs_is_what_it_reads_through_others_and_nothing_beside(workspace: Path) -> None:
     plan = steps(Study.open("demo"))
     assert [step.name for step in needed(plan, "12-retrieval")] == [
@@ -242,9 +251,8 @@ def test_a_notebook_keeps_to_the_house_rules(name: str) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells)
     assert all(parameter.help for parameter in parameters(path).values())
     assert parameters(path)["study"].default == "demo"
-    figures = [cell for cell in cells if "figures.finish" in cell["source"]]
-    assert figures
-    for cell in figures:
+    assert any("figures." in cell["source"] for cell in cells)
+    for cell in (cell for cell in cells if "figures.finish" in cell["source"]):
         about = cell["metadata"]["mystnb"]
         assert about["figure"]["name"]
         assert about["figure"]["caption"]

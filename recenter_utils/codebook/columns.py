@@ -4,29 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import pandera.polars as pa
 import polars as pl
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its type, meaning, unit or allowed values, and what is checked, as pandera names it."""
+
+    dtype: Any
+    description: str
+    unit: str
+    nullable: bool
+    check: tuple[Any, ...]  # the name of one of pandera's checks, and its arguments; none where it is empty
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table's schema and what one row of it stands for."""
+    """A table's columns, which of them identify a row, if any do, and what one row of it stands for."""
 
     name: str
     one_row: str
-    schema: pa.DataFrameSchema
+    described: Mapping[str, Column]
+    key: Sequence[str]
 
-    @property
+    @cached_property
     def columns(self) -> pl.Schema:
         """Column name to polars type, in order."""
-        return pl.Schema({name: column.dtype.type for name, column in self.schema.columns.items()})
+        return pl.Schema({name: column.dtype for name, column in self.described.items()})
 
-    @property
-    def key(self) -> list[str]:
-        """The columns that identify a row; empty where rows need no identity."""
-        return list(self.schema.unique or [])
+    @cached_property
+    def schema(self) -> pa.DataFrameSchema:
+        """What checks a frame. Made on first use: pandera, with the pandas that it brings along, is slow to load."""
+        import pandera.polars as pa
+
+        columns = {
+            name: pa.Column(
+                column.dtype,
+                getattr(pa.Check, column.check[0])(*column.check[1:]) if column.check else None,
+                nullable=column.nullable,
+                description=column.description,
+                metadata={"unit": column.unit},
+            )
+            for name, column in self.described.items()
+        }
+        unique = list(self.key) or None
+        return pa.DataFrameSchema(columns, name=self.name, strict=True, coerce=True, unique=unique, ordered=True)
 
     def empty(self) -> pl.DataFrame:
         """Return the table without rows, so that an empty result still has its columns."""
@@ -39,28 +67,30 @@ class Table:
         return found.with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def column(dtype: Any, description: str, *, unit: str = "", nullable: bool = False, checks: Any = None) -> pa.Column:
+def column(
+    dtype: Any, description: str, *, unit: str = "", nullable: bool = False, check: tuple[Any, ...] = ()
+) -> Column:
     """Describe a column: its type, meaning, unit or allowed values."""
-    return pa.Column(dtype, checks, nullable=nullable, description=description, metadata={"unit": unit})
+    return Column(dtype, description, unit, nullable, check)
 
 
-def share(description: str, nullable: bool = False) -> pa.Column:
+def share(description: str, nullable: bool = False) -> Column:
     """Describe a proportion."""
-    return column(pl.Float64, description, unit="0 to 1", nullable=nullable, checks=pa.Check.in_range(0, 1))
+    return column(pl.Float64, description, unit="0 to 1", nullable=nullable, check=("in_range", 0, 1))
 
 
-def count(description: str) -> pa.Column:
+def count(description: str) -> Column:
     """Describe a number of things."""
-    return column(pl.Int64, description, unit="count", checks=pa.Check.ge(0))
+    return column(pl.Int64, description, unit="count", check=("ge", 0))
 
 
-def one_of(values: Iterable[str], description: str, nullable: bool = False) -> pa.Column:
+def one_of(values: Iterable[str], description: str, nullable: bool = False) -> Column:
     """Describe a column of a few allowed values."""
     values = list(values)
-    return column(pl.String, description, unit=" | ".join(values), nullable=nullable, checks=pa.Check.isin(values))
+    return column(pl.String, description, unit=" | ".join(values), nullable=nullable, check=("isin", values))
 
 
-def text(description: str, nullable: bool = False) -> pa.Column:
+def text(description: str, nullable: bool = False) -> Column:
     """Describe a column of words or identifiers."""
     return column(pl.String, description, nullable=nullable)
 
@@ -70,7 +100,6 @@ SOURCE = text("The source in study.yaml that the row comes from.")
 KIND = one_of(("real", "synthetic"), "Whether the source holds people's own chats or a synthetic benchmark.")
 
 
-def table(name: str, one_row: str, columns: dict[str, pa.Column], key: list[str]) -> Table:
+def table(name: str, one_row: str, columns: dict[str, Column], key: list[str]) -> Table:
     """Return a table; `key` names the columns that identify a row."""
-    schema = pa.DataFrameSchema(columns, name=name, strict=True, coerce=True, unique=key or None, ordered=True)
-    return Table(name, one_row, schema)
+    return Table(name, one_row, columns, key)

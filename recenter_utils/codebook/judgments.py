@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pandera.polars as pa
 import polars as pl
 
-from recenter_utils.codebook.columns import KIND, SOURCE, USER, Table, column, count, one_of, share, table, text
+from recenter_utils.codebook.columns import KIND, SOURCE, USER, Column, Table, column, count, one_of, share, table, text
 from recenter_utils.scales import RATER_KINDS, SCALES
 
 ATTRIBUTE_ID = text("The merged attribute.")
 
 
-def number(description: str, unit: str = "") -> pa.Column:
+def number(description: str, unit: str = "") -> Column:
     """Describe a statistic: null where it is undefined, and `reason` then says why."""
     return column(pl.Float64, description, unit=unit, nullable=True)
 

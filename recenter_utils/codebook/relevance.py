@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pandera.polars as pa
 import polars as pl
 
-from recenter_utils.codebook.columns import USER, column, count, one_of, share, table, text
+from recenter_utils.codebook.columns import USER, Column, column, count, one_of, share, table, text
 from recenter_utils.codebook.judgments import judgments, number
 from recenter_utils.scales import RATER_KINDS, RELEVANCE
 
@@ -13,7 +12,7 @@ PROMPT_ID = text("The request.")
 PAIR_ID = text("The pair: `<prompt_id>/<attribute_id>`.")
 
 
-def flag(description: str, nullable: bool = False) -> pa.Column:
+def flag(description: str, nullable: bool = False) -> Column:
     """Describe a yes or no of ours (a rater's is a label)."""
     return column(pl.Boolean, description, nullable=nullable)
 

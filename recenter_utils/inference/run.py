@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import SilentError
 from recenter_utils.inference.cache import Cache
 from recenter_utils.inference.costs import expected
 from recenter_utils.inference.engines import Engine, open_engine
@@ -53,8 +53,8 @@ def run(
     of its yes against its no, 0 to 1, or missing where the engine gives no log-probabilities. A bad row never stops
     the others, and is asked again by the next run.
 
-    Raises RecenterError for what no row can answer for: a missing key, a server that cannot be reached at all,
-    an unusable cache, an item without a slot.
+    Raises RecenterError for what no row can answer for: a missing key, a server that cannot be reached at all
+    (SilentError), an unusable cache, an item without a slot.
     """
     questions = Questions.of(task, model, sampling, sample)
     with ExitStack() as stack:
@@ -66,7 +66,11 @@ def run(
         if progress and plan.pending and model.priced:
             say_estimate(questions, plan.pending)
         if plan.pending and engine:
-            on_own_loop(session.ask_all(engine, batch or model.batch))
+            try:
+                on_own_loop(session.ask_all(engine, batch or model.batch))
+            except SilentError as problem:
+                problem.answers = _frame(questions, plan, session)
+                raise
             if store:
                 # Another run may have stored an answer first: what the cache says is what holds.
                 for key, held in store.look_up(request.key for request in plan.pending).items():
@@ -81,15 +85,18 @@ def run(
 def unanswered(answers: pd.DataFrame) -> int:
     """Return how many rows got no answer through no fault of their own: they are worth asking again as they are.
 
-    Raises RecenterError where that is true of every row because of the server: a study must not go on from nothing.
+    Raises SilentError where that is true of every row because of the server: a study must not go on from nothing.
     """
-    worth_asking = answers["error"].isin(["server", "budget"])
     if len(answers) and (answers["error"] == "server").all():
         model, detail = answers["model"].iloc[0], answers["detail"].iloc[0]
-        raise RecenterError(
-            f"Model '{model}' answered none of {len(answers):,} requests ({detail}): mend that, run again."
-        )
-    return int(worth_asking.sum())
+        sentence = f"Model '{model}' answered none of {len(answers):,} requests ({detail}): mend that, run again."
+        raise SilentError(sentence, answers)
+    return worth_asking(answers)
+
+
+def worth_asking(answers: pd.DataFrame) -> int:
+    """Return how many rows have no answer for a reason that may pass: the server, or the budget."""
+    return int(answers["error"].isin(["server", "budget"]).sum())
 
 
 def estimate(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import SilentError
 from recenter_utils.inference.cache import Cache
 from recenter_utils.inference.costs import cost, expected_cost
 from recenter_utils.inference.engines import Engine
@@ -95,7 +95,7 @@ class Session:
             if isinstance(outcome, Exception):
                 raise outcome
         if engine.unusable and not self.parsed:
-            raise RecenterError(engine.unusable)
+            raise SilentError(engine.unusable)
 
     async def _ask(self, engine: Engine, batch: bool) -> None:
         asking: Sequence[Request] = self.pending

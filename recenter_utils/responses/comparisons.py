@@ -140,10 +140,12 @@ def sentence(found: pl.DataFrame, compared: pl.DataFrame, lacking: str, seed: in
     out = f", {share}. Left out: {', '.join(left)}." if left else ": none failed, was refused, empty or identical."
     n_generators, n_instances = found["generator"].n_unique(), found.select(_PAGE[:2]).n_unique()
     said = (
-        f"{n_generators:,} generator{'s' * (n_generators > 1)} answered {n_instances:,} "
+        f"{n_generators:,} generator{'s were' if n_generators > 1 else ' was'} asked to answer {n_instances:,} "
         f"request{'s' * (n_instances > 1)} of a user. {len(judged):,} of {len(found):,} pages can be judged{out} "
         f"They make {len(compared):,} comparisons, one for each attribute."
     )
+    if missing := sorted(set(found["generator"]) - set(judged["generator"])):
+        said += f" Nothing can be judged of {', '.join(missing)}."
     if judged.is_empty():
         return said
     more = lengths_of(judged["personalised"]) - lengths_of(judged["generic"])

@@ -167,7 +167,8 @@ def sentence(
     """Return in words what a study of this size sees, and what more pages or annotators would do."""
     word = people_word(kinds)
     if designs.is_empty():
-        why = found.reason or "no annotator's rating counts, and models' ratings say nothing of how people differ"
+        nobody = "no annotator's rating counts, and models' ratings say nothing of how people differ"
+        why = found.reason if found.annotators else nobody
         return f"No design can be tried: {why}."
     own = designs.filter(gap=0, requests=found.requests, users=found.users, annotators=found.annotators)
     users = f"{found.users} user{'s' * (found.users > 1)} each"

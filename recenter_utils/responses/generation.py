@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from recenter_utils.errors import SilentError
 from recenter_utils.inference.models import Model
-from recenter_utils.inference.run import run, unanswered
+from recenter_utils.inference.run import run, unanswered, worth_asking
 from recenter_utils.inference.tasks import GENERIC_RESPONSE, PERSONALISED_RESPONSE
 from recenter_utils.responses.refusals import is_refusal
 from recenter_utils.settings.responses import Responses
@@ -28,6 +30,9 @@ def ask(
 ) -> tuple[pl.DataFrame, int]:
     """Ask every model for a generic response to each request, and a personalised one to each request of a user.
 
+    Generators are not needed all at once: where a model's server answers nothing, all that it was asked for failed, and
+    the others go on.
+
     Args:
         instances: Requests with a user and the attributes that are given; see `instances.sampled`.
         prompts: The table.
@@ -41,7 +46,7 @@ def ask(
         The table `responses`, a row a response that was asked for, and how many are worth asking for again.
 
     Raises:
-        RecenterError: A model answered no request at all, because of its server.
+        RecenterError: No model answered any request, because of their servers.
     """
     sampling = {"temperature": rules.temperature, "max_tokens": rules.max_tokens}
     texts = dict(prompts.select("prompt_id", "text").iter_rows())
@@ -53,17 +58,27 @@ def ask(
     )
     found: list[dict[str, Any]] = []
     waiting = 0
+    silent: list[SilentError] = []
     for model in models if rows else ():
         left = max_cost
         for task, items in asked:
-            answers = run(task, items, model, cache=cache, sampling=sampling, max_cost=left, progress=progress)
-            waiting += unanswered(answers)
+            try:
+                answers = run(task, items, model, cache=cache, sampling=sampling, max_cost=left, progress=progress)
+                waiting += unanswered(answers)
+            except SilentError as problem:
+                silent.append(problem)
+                answers = problem.answers
+                waiting += worth_asking(answers)
+                if progress:
+                    print(f"{task.name} · {problem}", file=sys.stderr, flush=True)
             if left is not None:
                 left = max(0.0, left - float(answers["cost"].sum()))
             found += [
                 _response(item, model.name) | outcome(answer)
                 for item, answer in zip(items, answers.to_dict("records"), strict=True)
             ]
+    if silent and all(row["error"] == "server" for row in found):
+        raise silent[0]
     return table("responses").frame(found), waiting
 
 

@@ -58,7 +58,8 @@ def with_identical(found: Interval, generation: pl.DataFrame, generator: str = A
 def by_generator(scores: pl.DataFrame, generation: pl.DataFrame) -> pl.DataFrame:
     """Return annotators' ratings of each generator's responses as a page shows them, best first, then of all.
 
-    Where no annotator's rating counts: each model's mean rating of each generator instead, a column a model.
+    Where no annotator's rating counts: each model's mean rating of each generator instead, a column a model. Last come
+    generators that have nothing to rate.
 
     scores: the table `preference_scores`. generation: the table.
     """
@@ -67,7 +68,9 @@ def by_generator(scores: pl.DataFrame, generation: pl.DataFrame) -> pl.DataFrame
     if not means["value"].count():
         said = scores.filter(statistic="mean", rater_kind="llm")
         said = said.with_columns(text=pl.struct("value", "low", "high").map_elements(in_cell, pl.String))
-        return said.pivot("rater", index="generator", values="text", maintain_order=True)
+        shown = said.pivot("rater", index="generator", values="text", maintain_order=True)
+        without = pl.DataFrame({"generator": unheard(generation)}, {"generator": pl.String})
+        return pl.concat([shown, without], how="diagonal")
     rows = []
     for row in means.sort("last", "value", "generator", descending=[False, True, False], nulls_last=True).to_dicts():
         beside = {one["statistic"]: one for one in own.filter(generator=row["generator"]).to_dicts()}
@@ -88,7 +91,15 @@ def by_generator(scores: pl.DataFrame, generation: pl.DataFrame) -> pl.DataFrame
                 "note": row["reason"],
             }
         )
+    rows += [
+        {"generator": name, "comparisons": 0, "note": "none of its pages can be judged"} for name in unheard(generation)
+    ]
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def unheard(generation: pl.DataFrame) -> list[str]:
+    """Return the generators of whom no page can be judged. generation: the table."""
+    return generation.filter(pl.col("n_compared") == 0)["generator"].sort().to_list()
 
 
 def _known(found: Interval) -> dict[str, float | None]:
@@ -178,6 +189,8 @@ def sentence(scores: pl.DataFrame, ratings: Ratings, generation: pl.DataFrame, s
     known = [(row["generator"], interval_of(row)) for row in single.drop_nulls("low").to_dicts()]
     if known:
         said += f" Generators' means by their intervals over requests: {sides(known, SIDES, NEUTRAL)}."
+    if missing := unheard(generation):
+        said += f" Of {', '.join(missing)} nothing can be said: no page can be judged."
     if lacking := len(ratings.comparisons) - people["comparison_id"].n_unique():
         said += f" {lacking:,} comparisons have no rating by an annotator who counts."
     return said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.cache import Cache
@@ -20,8 +21,10 @@ class Engine(ABC):
     #: requests still to come are answered with it at once; the runner raises it where no row succeeded.
     unusable: str = ""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, cache: Path | None = None) -> None:
+        """Take the model to ask. cache: the file of stored answers, for engines that keep more beside it."""
         self.model = model
+        self.cache = cache
 
     def order(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Return the requests in the order in which this engine likes to be asked."""
