@@ -20,7 +20,7 @@ book: .venv/.run
 	@$(BIN)/recenter book demo
 
 test: .venv/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -39,9 +39,6 @@ SAID: dict[str, Any] = {
 class Scripted(Engine):
     """Answers as SAID, by the attribute's place."""
 
-    def __init__(self, model: Model) -> None:
-        super().__init__(model)
-
     async def ask(self, requests: Iterator[Request], deliver: Deliver) -> None:
         for request in requests:
             deliver(request, SAID[self.model.name](int(request.slots["attribute"].split()[1])))
