@@ -39,7 +39,7 @@ def new(
         Path, typer.Option(help="Your chats: JSONL of messages, CSV, or a ChatGPT data export (.json or .zip).")
     ],
 ) -> None:
-    """Make a study of your own chat logs, ready to edit and run.
+    """Make a study of your own chat logs, ready to run.
 
     The chats are looked at, so that mistakes show now; they stay where they are and are not copied.
     """
@@ -74,12 +74,15 @@ def run(
 
 @app.command()
 def status(study: StudyName) -> None:
-    """Say of each notebook whether it is up to date, and if not, why."""
+    """Say which notebooks are up to date, or why not."""
     from recenter_utils.steps import steps
     from recenter_utils.study import Study
 
-    for step in steps(Study.open(study)):
+    plan = steps(Study.open(study))
+    for step in plan:
         print(f"{step.name:<28} {step.condition()}")
+    for step in plan:
+        step.models()  # raises where one is not in the models file
 
 
 @app.command()
@@ -87,7 +90,10 @@ def book(
     study: StudyName,
     output: Annotated[Path | None, typer.Option(help="Folder for the pages; default: under book/_build.")] = None,
 ) -> None:
-    """Render the study's executed notebooks into a browsable book. Nothing is executed, and no network is needed."""
+    """Render the executed notebooks into a browsable book.
+
+    Nothing is executed, and no network is needed.
+    """
     from recenter_utils.book import build
     from recenter_utils.study import Study
 
@@ -132,10 +138,10 @@ def annotate(
         str | None, typer.Option(help="What links begin with, where a proxy stands before the app.")
     ] = None,
 ) -> None:
-    """Open the judging screens: prints a personal link for each annotator, and serves until Ctrl-C.
+    """Open the judging screens in a browser, for annotators.
 
-    Every answer is saved on this machine at once. The same command again goes on where it stopped,
-    and by the same rules where options are left out.
+    Prints a personal link for each annotator, and serves until Ctrl-C. Every answer is saved on this machine
+    at once. The same command again goes on where it stopped, and by the same rules where options are left out.
     """
     from recenter_utils.annotation.conduct import Codes
     from recenter_utils.annotation.serve import annotate as serve
@@ -162,7 +168,10 @@ def annotate(
 
 @app.command()
 def judgments(study: StudyName) -> None:
-    """Say how far annotators are, how they agree so far (95% intervals over pages), and whose work to look at."""
+    """Say how far annotators are and how they agree so far.
+
+    Also whose work to look at. Intervals of agreement are 95% intervals over pages.
+    """
     from recenter_utils.annotation.overview import overview
     from recenter_utils.study import Study
 
@@ -189,7 +198,10 @@ def import_judgments(
         Path | None, typer.Option(help="The pages that were judged, if they are not the study's own.")
     ] = None,
 ) -> None:
-    """Import judgments that were collected elsewhere: the whole file or nothing; a second time changes nothing."""
+    """Import judgments that were collected elsewhere.
+
+    The whole file or nothing; a second time changes nothing.
+    """
     from recenter_utils.annotation.imports import import_file
     from recenter_utils.study import Study
 
@@ -201,7 +213,10 @@ def export_grpo(
     study: StudyName,
     to: Annotated[str, typer.Option(help="Folder for the files: a new or an empty one, or that of an earlier export.")],
 ) -> None:
-    """Write what verl needs to train a reasoning model on the study's pairs, on a cluster: data, reward, settings."""
+    """Write what verl needs to train a reasoning model.
+
+    That is data from the study's pairs, a reward and settings, for training on a cluster.
+    """
     from recenter_utils.relevance.verl import to_verl
     from recenter_utils.study import Study
 
@@ -214,7 +229,10 @@ def export_grpo(
 def doctor(
     study: Annotated[str | None, typer.Argument(help="Also look at this study's models.", metavar="[STUDY]")] = None,
 ) -> None:
-    """Say what this machine can do: processors, GPU, engines, keys, disk; each with the reason."""
+    """Say what this machine can do, and why.
+
+    Processors, GPU, engines, keys and disk, each with the reason.
+    """
     from recenter_utils.doctor import examine
 
     print(examine(study))
@@ -227,7 +245,7 @@ def fetch(
     ],
     into: Annotated[Path | None, typer.Option(help="Folder for it; default: data/fetched.")] = None,
 ) -> None:
-    """Download a public corpus, or say how to get it by hand where there is no network."""
+    """Download a public corpus, or say how to get it by hand."""
     from recenter_utils.corpora.fetch import fetch as fetch_corpus
     from recenter_utils.study import find_root
 

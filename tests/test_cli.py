@@ -30,6 +30,7 @@ def test_help_names_every_command_and_what_to_start_with(workspace: Path) -> Non
     for command in ("new", "run", "status", "book", "doctor", "fetch"):
         assert re.search(rf"^  {command} ", said, re.MULTILINE)
     assert "recenter run demo" in said
+    assert "..." not in said.split("Commands:")[1]  # a summary that is cut off says nothing
 
 
 def test_a_misspelt_command_names_the_nearest(workspace: Path) -> None:
@@ -45,6 +46,11 @@ def test_a_new_study_is_ready_to_run(workspace: Path, chats: Path) -> None:
     status = recenter(workspace, "status", "mine")
     assert status.returncode == 0
     assert status.stdout.count("has not run") == len(declarations(ROOT))
+    file = workspace / "data" / "mine" / "study.yaml"
+    file.write_text(file.read_text() + "models: {extraction: embedded-brod}\n")
+    status = recenter(workspace, "status", "mine")
+    assert status.returncode == 1
+    assert "models.extraction: there is no model 'embedded-brod'" in status.stderr
 
 
 def test_a_new_study_file_holds_whatever_marks_are_taken_away(workspace: Path, chats: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stage 2 on real requests, on real people's attributes, and on a benchmark that knows what is relevant."""
+"""Stage 2 on a benchmark that knows what is relevant."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from tests.workspaces import add_study
 
 JUDGES = ("embedded-cautious", "embedded-plain", "embedded-literal", "embedded-broad", "embedded-eager")
 
-REAL = """\
-title: Real requests, real chats
-sources: [{{name: oasst, format: oasst, path: {data}/oasst1}}]
-users: {{min_conversations: 2, min_user_turns: 2}}
-annotation: {{real_users: 20}}
-models: {{extraction: embedded-broad, pairing: embedded-eager, relevance: [{judges}]}}
-pairing: {{prompts: {data}/lima/lima_prompts_1030.jsonl, sample: 20}}
-"""
-
 BENCHMARK = """\
 title: PersonaLens
 sources: []
@@ -35,39 +26,11 @@ selector: {{epochs: 1, max_tokens: 32}} # to have a row of it; ten passes over l
 """
 
 
-def finished(workspace: Path, text: str, data: Path, *notebooks: str) -> Path:
-    """Run these notebooks and what they need; return the study's folder."""
-    folder = add_study(workspace, "real", text.format(data=data, judges=", ".join(JUDGES)))
-    one_process.run(workspace, "real", *notebooks)
-    return folder / "tables"
-
-
-@pytest.mark.slow
-def test_lima_requests_meet_oasst_users_and_nothing_is_claimed_without_a_reference(
-    workspace: Path, shared_data: Path
-) -> None:
-    tables = finished(workspace, REAL, shared_data, "04", "11", "13", "16", "18")
-    prompts, pairs = (pl.read_parquet(tables / f"{name}.parquet") for name in ("prompts", "pairs"))
-    assert len(prompts) == 20
-    assert len(pairs) > 100
-    assert pairs.group_by("prompt_id").agg(pl.col("user_id").n_unique())["user_id"].max() <= 4
-    judgments = pl.read_parquet(tables / "relevance_judgments.parquet")
-    assert set(judgments["rater"]) == set(JUDGES)
-    assert len(judgments) == len(JUDGES) * len(pairs)
-    rates = dict(judgments.group_by("rater").agg((pl.col("label") == "yes").mean()).iter_rows())
-    assert 0 < rates["embedded-cautious"] <= rates["embedded-plain"] < rates["embedded-eager"] < 1
-    assert pl.read_parquet(tables / "retrieval_judgments.parquet").is_empty()  # nobody said what is relevant
-    assert pl.read_parquet(tables / "selection_scores.parquet").is_empty()
-    blocks = pl.read_parquet(tables / "relevance_blocks.parquet").filter(block="people with models")
-    assert blocks["value"].null_count() == len(blocks)
-    assert blocks["reason"].null_count() == 0
-    page = (tables.parent / "runs" / "12-retrieval.ipynb").read_text()
-    assert "Nothing can be said of retrieval: no pair has a reference" in page
-
-
 @pytest.mark.slow
 def test_retrieval_and_judges_are_held_against_a_benchmarks_links(workspace: Path, shared_data: Path) -> None:
-    tables = finished(workspace, BENCHMARK, shared_data, "04", "11", "12", "16")
+    study = BENCHMARK.format(data=shared_data, judges=", ".join(JUDGES))
+    tables = add_study(workspace, "benchmark", study) / "tables"
+    one_process.run(workspace, "benchmark", "04", "11", "12", "16")
     pairs = pl.read_parquet(tables / "pairs.parquet")
     base_rate = pairs["benchmark"].mean()
     assert 0.01 < base_rate < 0.05

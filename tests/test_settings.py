@@ -44,6 +44,7 @@ def test_defaults_are_the_papers_thresholds(tmp_path: Path) -> None:
         ("title: t\nsources: [{name: a, format: csv, path: p}, {name: a, format: csv, path: q}]", "two sources.*'a'"),
         (GOOD + "pairing: {prompts: ''}", r"'pairing\.prompts': .*at least 1 character"),
         (GOOD + "models: {relevance: embedded-plain}", r"'models\.relevance' is a list, such as \[embedded-plain\]"),
+        (GOOD + "responses: majority", r"'responses' holds settings of its own: selector, "),
         (GOOD + "models: {relevance: [a, b, a]}", r"'models\.relevance' names 'a' twice"),
         ("- a\n- b", "must be a mapping"),
         ("title: [", "not readable YAML"),

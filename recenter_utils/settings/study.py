@@ -130,11 +130,20 @@ def _sentence(fault: dict[str, Any], data: Any) -> str:
     location = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "tuple_type":
         return f"'{location}' is a list, such as [{fault['input']}]."
+    if fault["type"] in ("model_type", "model_attributes_type"):
+        part = _model(fault["loc"])
+        return f"'{location}' holds settings of its own: {', '.join(part.model_fields)}."
     if fault["type"] != "extra_forbidden":
         return f"'{location}': {fault['msg']}."
+    known = _model(fault["loc"][:-1]).model_fields
+    return f"'{location}' is not a setting.{nearest(str(fault['loc'][-1]), known)}"
+
+
+def _model(location: tuple[str | int, ...]) -> Any:
+    """Return the class of the settings that stand at a place of the file."""
     model: Any = Settings
-    for part in fault["loc"][:-1]:
+    for part in location:
         if not isinstance(part, int):
             annotation = model.model_fields[part].annotation
             model = getattr(annotation, "__args__", [annotation])[0]
-    return f"'{location}' is not a setting.{nearest(str(fault['loc'][-1]), model.model_fields)}"
+    return model
