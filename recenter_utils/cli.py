@@ -59,15 +59,27 @@ def run(
         typer.Option("-p", "--parameter", help="A notebook parameter for this run: name=value. Repeatable."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = min(2, os.cpu_count() or 1),
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster for what models on GPUs and the filters have to do: 'ray' (the one that RAY_ADDRESS "
+            "names, else one of this machine), or the head's host:port, or ray://host:port.",
+            show_default="this machine, without Ray",
+        ),
+    ] = None,
 ) -> None:
     """Execute the notebooks that are out of date, in order.
 
     What is finished stays finished: after a failure, a kill or an edit, the same command does only what is left.
     """
+    from recenter_utils.cluster.connection import running_on
     from recenter_utils.study import Study
     from recenter_utils.workflow import run as run_study
 
-    if not run_study(Study.open(study), only, parameter or [], jobs):
+    opened = Study.open(study)
+    with running_on(on):
+        done = run_study(opened, only, parameter or [], jobs)
+    if not done:
         raise typer.Exit(1)
     print(f"Study '{study}' is up to date" + (f" as far as notebook {only} goes." if only else "."))
 

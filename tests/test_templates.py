@@ -67,10 +67,10 @@ def test_windows_are_those_of_the_definition(turns, window, length):
 def test_the_most_frequent_window_of_a_user_is_counted_over_batches(said, parts, least):
     users = pl.Series([user for user, _, _ in said], dtype=pl.UInt64)
     turns = pl.Series([piece * times for _, piece, times in said], dtype=pl.String)
-    repeats = Repeats(20)
+    repeats = Repeats()
     for part in range(parts):
         mine = pl.arange(len(said), eager=True) % parts == part
-        repeats.add(users.filter(mine), turns.filter(mine))
+        repeats.add(templates.counted(users.filter(mine), turns.filter(mine), 20))
     counted: dict[int, Counter] = defaultdict(Counter)
     for user, found in zip(users, naive(turns.to_list(), 20), strict=True):
         counted[user].update(found)
@@ -90,8 +90,8 @@ def test_digits_case_and_white_space_hide_no_template():
 
 
 def test_a_window_counts_once_in_a_turn():
-    repeats = Repeats(120)
-    repeats.add(pl.Series([7], dtype=pl.UInt64), pl.Series(["a" * 6000]))
+    repeats = Repeats()
+    repeats.add(templates.counted(pl.Series([7], dtype=pl.UInt64), pl.Series(["a" * 6000])))
     assert dict(repeats.most(1).iter_rows()) == {7: 1}
 
 

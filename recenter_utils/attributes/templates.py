@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,20 +37,32 @@ def windows(turns: pl.Series, window: int = 120) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema={"turn": pl.UInt32, "window": pl.UInt64}), *parts]).unique()
 
 
+class Counted(NamedTuple):
+    """Windows of turns: who said them (uint64), and a hash of both (uint64). A window counts once in a turn."""
+
+    users: np.ndarray
+    keys: np.ndarray
+
+
+def counted(users: pl.Series, turns: pl.Series, window: int = 120) -> Counted:
+    """Return the windows of `turns`, each said by the user (uint64) at the same place of `users`."""
+    found = windows(turns, window)
+    said_by = users.gather(found["turn"]).to_numpy()
+    return Counted(said_by, (found["window"].to_numpy() ^ (said_by * _USER)) * _MIX)
+
+
 class Repeats:
     """How many of a user's turns share a window, counted over batches in 16 bytes of memory a window."""
 
-    def __init__(self, window: int = 120) -> None:
-        self._window = window
+    def __init__(self) -> None:
         self._users: list[np.ndarray] = []
         self._keys: list[np.ndarray] = []
 
-    def add(self, users: pl.Series, turns: pl.Series) -> None:
-        """Count the windows of `turns`, each said by the user (uint64) at the same place of `users`."""
-        found = windows(turns, self._window)
-        said_by = users.gather(found["turn"]).to_numpy()
-        self._users.append(said_by)
-        self._keys.append((found["window"].to_numpy() ^ (said_by * _USER)) * _MIX)
+    def add(self, found: Counted | None) -> None:
+        """Count a batch's windows; None: it has none."""
+        if found:
+            self._users.append(found.users)
+            self._keys.append(found.keys)
 
     def most(self, least: int) -> pl.DataFrame:
         """Return `user` and `repeats`: the turns that share the user's commonest window, where `least` or more do."""

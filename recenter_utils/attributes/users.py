@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +21,8 @@ import polars as pl
 from recenter_utils import corpora
 from recenter_utils.attributes import funnel
 from recenter_utils.attributes.language import is_foreign, prose
-from recenter_utils.attributes.templates import Repeats
+from recenter_utils.attributes.templates import Counted, Repeats, counted
+from recenter_utils.cluster.partitions import in_order
 from recenter_utils.corpora.batches import Batch
 from recenter_utils.corpora.cleaning import language_name
 from recenter_utils.settings import Source, UserRules
@@ -62,21 +64,17 @@ def collect(
     `filters_apply` is false are kept whole.
     """
     passed, left = (_emptied(staging / name) for name in ("passed", "conversations"))
-    repeats = Repeats(rules.template_window)
+    repeats = Repeats()
     counts = [pl.DataFrame(schema={"user_id": pl.String, "source": pl.String} | dict.fromkeys(_FIGURES, pl.Int64))]
     problems = [table("problems").empty()]
     for source in sources:
-        for batch in _ahead(corpora.read(source, root)):
-            judged = _judged(batch.conversations, source, rules)
-            stays = judged.filter("stays")
-            if source.filters_apply:
-                said = stays.select(user=pl.col("user_id").hash(), turn="said").explode("turn")
-                repeats.add(said["user"], said["turn"])
-            _write(stays.select(list(table("conversations").columns)), _part(passed, len(counts)))
-            counts.append(_counted(judged))
-            problems.append(batch.problems)
+        for found in in_order(partial(_sifted, source, rules), _ahead(corpora.read(source, root))):
+            repeats.add(found.windows)
+            _write(found.stays, _part(passed, len(counts)))
+            counts.append(found.counts)
+            problems.append(found.problems)
             if progress:
-                progress(len(judged))
+                progress(int(found.counts["n_conversations_loaded"].sum()))
     per_user = pl.concat(counts).group_by("user_id", maintain_order=True).agg(pl.first("source"), pl.sum(*_FIGURES))
     users = _verdicts(per_user, repeats.most(rules.template_turns), sources, rules)
     _write_those_of(users.filter("kept"), passed, left)
@@ -125,6 +123,26 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
         while batch := following.result():
             following = reader.submit(next, batches, None)
             yield batch
+
+
+@dataclass(frozen=True)
+class _Sifted:
+    """What is left of a batch: conversations that stay, figures a user, windows of what was said, and problems."""
+
+    stays: pl.DataFrame
+    counts: pl.DataFrame
+    windows: Counted | None
+    problems: pl.DataFrame
+
+
+def _sifted(source: Source, rules: UserRules, batch: Batch) -> _Sifted:
+    judged = _judged(batch.conversations, source, rules)
+    stays = judged.filter("stays")
+    windows = None
+    if source.filters_apply:
+        said = stays.select(user=pl.col("user_id").hash(), turn="said").explode("turn")
+        windows = counted(said["user"], said["turn"], rules.template_window)
+    return _Sifted(stays.select(list(table("conversations").columns)), _counted(judged), windows, batch.problems)
 
 
 def _judged(conversations: pl.DataFrame, source: Source, rules: UserRules) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from recenter_utils.cluster import connection
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.minilm import MiniLM
 from recenter_utils.inference.vectors import VectorStore
@@ -117,6 +118,12 @@ class _Packaged:
         return (self._first if self._encoded <= FIRST else self._then).encode(texts)
 
 
+def loaded(name: str) -> Encoder:
+    """Return the embedding model called `name` on the best device from its first text on. Raises as `encoder` does."""
+    folder = packaged(name)
+    return _Loaded(str(folder), local=True) if folder else encoder(name)
+
+
 @lru_cache(maxsize=2)
 def encoder(name: str = MINILM) -> Encoder:
     """Return the embedding model called `name`, loaded once in a process.
@@ -197,14 +204,24 @@ def _pieces(
     # The longest first: if memory runs short it does so at once, and the time left is never underestimated.
     left = sorted(np.flatnonzero(missing).tolist(), key=lambda place: len(texts[place]), reverse=True)
     with tqdm(total=len(left), desc=f"embeddings · {model}", unit="text", disable=not progress or not left) as bar:
-        for start in range(0, len(left), BATCH):
-            places = np.array(left[start : start + BATCH])
-            batch = [texts[place] for place in places]
-            rows = encoder(model).encode(batch)
+        numbered = [np.array(left[start : start + BATCH]) for start in range(0, len(left), BATCH)]
+        batches = [[texts[place] for place in mine] for mine in numbered]
+        for number, rows in _encoded(batches, model, len(left)):
             if store:
-                store.add(batch, rows)
-            yield places, rows
-            bar.update(len(batch))
+                store.add(batches[number], rows)
+            yield numbered[number], rows
+            bar.update(len(rows))
+
+
+def _encoded(batches: list[list[str]], model: str, texts: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the number of a batch and its vectors. A cluster's actors take longer to load than few texts take here."""
+    if connection.wanted() and texts > FIRST:
+        from recenter_utils.cluster.encoding import encoded
+
+        yield from encoded(batches, model)
+    else:
+        for number, batch in enumerate(batches):
+            yield number, encoder(model).encode(batch)
 
 
 def _clean(text: object, row: int) -> str:

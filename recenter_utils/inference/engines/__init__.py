@@ -1,21 +1,32 @@
-"""Engines: how a model is reached. `open_engine` picks one by the model's entry."""
+"""Engines: how a model is reached. `open_engine` picks one by the model's entry, here or on the cluster."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from recenter_utils.cluster import connection
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.inference.engines.base import Engine
 from recenter_utils.inference.models import Model
 
-__all__ = ["Engine", "open_engine"]
+__all__ = ["Engine", "local_engine", "open_engine"]
 
 
 def open_engine(model: Model, cache: Path | None = None) -> Engine:
-    """Return the engine that `model` names. Modules load on demand: each brings heavy libraries.
+    """Return the engine that `model` names; where a run goes to a cluster, one that asks such engines there.
 
     cache: The file of stored answers, if any: what an engine keeps for later runs stands in the same folder.
     """
+    if connection.wanted():
+        from recenter_utils.cluster.engine import SPREAD, RayEngine
+
+        if model.engine in SPREAD:
+            return RayEngine(model, cache)
+    return local_engine(model, cache)
+
+
+def local_engine(model: Model, cache: Path | None = None) -> Engine:
+    """Return the engine that `model` names, in this process. Modules load on demand: each brings heavy libraries."""
     if model.engine == "embedded":
         from recenter_utils.inference.engines.embedded import EmbeddedEngine
 
