@@ -20,8 +20,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.workspaces import ROOT, copied, new_workspace, recenter
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is. The same examples each time: what passed passes again, and
+# `make fuzz` is there to look further.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
 Once = Callable[[str, Callable[[Path], object]], Path]
