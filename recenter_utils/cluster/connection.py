@@ -23,7 +23,7 @@ LOOPBACK = "127.0.0.1"
 _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 #: Ray reports home and warns of what does not concern a user unless told not to.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 #: Of the driver's environment, what its workers need to do the same.
 _PASSED_ON = ("RECENTER_VLLM_PYTHON", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from recenter_utils.cluster import connection
 
-#: Times an actor is started again, and its block tried, before the block is given up.
+#: Times a block is tried again after its actor has died of it, before it is given up.
 RESTARTS = 2
 
 
@@ -22,11 +23,11 @@ class Worker(Protocol):
 def mapped(
     blocks: Sequence[bytes], worker: type[Worker], arguments: tuple[Any, ...], each: dict[str, float], size: int
 ) -> Iterator[bytes]:
-    """Yield what workers make of blocks, as they finish, in no order. A block that keeps killing its actor is missing.
+    """Yield what workers make of blocks, as they finish, in no order. What no actor survives is missing.
 
     worker: a class, made with `arguments` in each of `size` actors. each: what an actor takes of the cluster.
     """
-    connection.connect()
+    ray = connection.connect()
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     for handler in logging.getLogger("ray.data").handlers:
@@ -36,26 +37,45 @@ def mapped(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_errored_blocks = -1
-    data = from_items([{"block": block} for block in blocks], override_num_blocks=len(blocks)).map_batches(
+    tries = ray.remote(num_cpus=0)(Tries).remote()
+    rows = [{"number": number, "block": block} for number, block in enumerate(blocks)]
+    data = from_items(rows, override_num_blocks=len(blocks)).map_batches(
         Actor,
-        fn_constructor_args=(worker, arguments),
+        fn_constructor_args=(worker, arguments, tries),
         batch_size=1,
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
         num_cpus=each.get("CPU", 0),
         num_gpus=each.get("GPU", 0),
         runtime_env={"env_vars": connection.environment()},
-        ray_remote_args_fn=lambda: {"max_restarts": RESTARTS, "max_task_retries": RESTARTS},
     )
     for row in data.iter_rows():
-        yield row["block"]
+        if row["block"]:
+            yield row["block"]
+
+
+class Tries:
+    """Counts how often each block was begun. Ray starts an actor that died again, with its block, for ever."""
+
+    def __init__(self) -> None:
+        self.begun: Counter[int] = Counter()
+
+    def begin(self, number: int) -> bool:
+        """Count one more try of a block; return whether there may be one."""
+        self.begun[number] += 1
+        return self.begun[number] <= RESTARTS + 1
 
 
 class Actor:
-    """A worker in Ray Data's terms: a batch is a column with one block."""
+    """A worker in Ray Data's terms: a batch is a column with one block, and what is made of a hopeless one is empty."""
 
-    def __init__(self, worker: type[Worker], arguments: tuple[Any, ...]) -> None:
-        self.worker = worker(*arguments)
+    def __init__(self, worker: type[Worker], arguments: tuple[Any, ...], tries: Any) -> None:
+        self.worker, self.tries = worker(*arguments), tries
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         """Return the batch with what the worker made of its blocks."""
-        return {"block": [self.worker(bytes(block)) for block in batch["block"]]}
+        return {"block": [self._made(*row) for row in zip(batch["number"], batch["block"], strict=True)]}
+
+    def _made(self, number: int, block: bytes) -> bytes:
+        import ray
+
+        return self.worker(bytes(block)) if ray.get(self.tries.begin.remote(int(number))) else b""

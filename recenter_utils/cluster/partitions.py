@@ -26,12 +26,16 @@ def in_order(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[
         yield from map(work, parts)
         return
     ray = connection.connect()
-    remote = ray.remote(work)
+    remote, told = ray.remote(_applied), ray.put(work)
     room = AHEAD * connection.workers({"CPU": 1})
     under_way: deque[Any] = deque()
     for part in parts:
         if len(under_way) == room:
             yield ray.get(under_way.popleft())
-        under_way.append(remote.remote(part))
+        under_way.append(remote.remote(told, part))
     while under_way:
         yield ray.get(under_way.popleft())
+
+
+def _applied(work: Callable[[Part], Result], part: Part) -> Result:
+    return work(part)
