@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import recenter_utils
 from recenter_utils.errors import RecenterError
+
+T = TypeVar("T")
 
 #: Names the cluster for the notebooks of a run: `ray`, or a cluster's address. Absent: this process does the work.
 VARIABLE = "RECENTER_ON"
@@ -23,7 +25,10 @@ LOOPBACK = "127.0.0.1"
 _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 #: Ray reports home and warns of what does not concern a user unless told not to.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_TOLD = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+#: Ray gives its own processes half a minute to start, which is little on a machine that is busy.
+STARTS = 5
 
 #: Of the driver's environment, what its workers need to do the same.
 _PASSED_ON = ("RECENTER_VLLM_PYTHON", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -63,7 +68,7 @@ def connect() -> Any:
     """Return the module ray, connected to the cluster that is wanted. Raises RecenterError where there is none."""
     where = wanted() or "ray"
     known = where if where != "ray" else os.environ.get("RAY_ADDRESS")
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    os.environ.update({name: os.environ.get(name, value) for name, value in _TOLD.items()})
     alone = known is None or known.startswith(f"{LOOPBACK}:")
     if alone:
         os.environ.update(_ALONE)
@@ -73,7 +78,7 @@ def connect() -> Any:
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     try:
         if known is None:
-            ray.init(_node_ip_address=LOOPBACK, include_dashboard=False, **quiet)
+            started(lambda: ray.init(_node_ip_address=LOOPBACK, include_dashboard=False, **quiet))
         elif alone:
             ray.init(address=known, _node_ip_address=LOOPBACK, **quiet)
         else:
@@ -85,6 +90,18 @@ def connect() -> Any:
             "'ray status' prints it there, or take 'ray' for a cluster of this machine alone."
         ) from None
     return ray
+
+
+def started(start: Callable[[], T]) -> T:
+    """Return what `start` returns, which starts processes of Ray; again where they took too long."""
+    for left in reversed(range(STARTS)):
+        try:
+            return start()
+        except Exception as problem:
+            if not left or "timed out during startup" not in str(problem):
+                raise
+            _ray().shutdown()
+    raise AssertionError
 
 
 def workers(each: dict[str, float], most: int | None = None) -> int:

@@ -91,7 +91,7 @@ class Asking:
         from recenter_utils.inference.engines import local_engine
 
         self.wrong = connection.same_package(version, platform.node())
-        self.engine = local_engine(Model.model_validate(model))
+        self.engine = local_engine(Model.model_validate(model), replicas=1)
 
     def __call__(self, block: bytes) -> bytes:
         """Return a block's answers, each with its request's key, and why no more can succeed, if so."""

@@ -45,14 +45,15 @@ SAID = (
 @contextmanager
 def cluster() -> Iterator[None]:
     """Two workers with a processor each, as machines of their own, and a head that does no work."""
-    os.environ.update(connection._ALONE | connection._QUIET)
+    os.environ.update(connection._ALONE | connection._TOLD)
     from ray.cluster_utils import Cluster
 
     node = {"node_ip_address": connection.LOOPBACK, "object_store_memory": 100_000_000}
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **node})
+    head = {"num_cpus": 0, "include_dashboard": False, **node}
+    nodes = connection.started(lambda: Cluster(initialize_head=True, head_node_args=head))
     try:
-        nodes.add_node(num_cpus=1, **node)
-        nodes.add_node(num_cpus=1, **node)
+        for _ in range(2):
+            connection.started(lambda: nodes.add_node(num_cpus=1, **node))
         os.environ["RAY_ADDRESS"] = nodes.address
         with connection.running_on("ray"):
             yield

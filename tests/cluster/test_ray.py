@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.workspaces import ROOT, copied, recenter, table_bytes
+from tests.cluster.driving import driven
+from tests.workspaces import copied, recenter, table_bytes
 
 pytest.importorskip("ray", reason="Ray is not installed (the extra 'ray')")
-
-
-def driven(folder: Path, *work: str, **environment: str) -> None:
-    """Have the driver do some work."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster.driver", str(folder), *work],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
