@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recenter_utils.errors import RecenterError, nearest
+
+
+class Resources(BaseModel):
+    """What a notebook may take of a machine. A cluster is asked for it; see `resources.taken`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: What of the study may need a GPU: the models that the notebook asks, or a section of study.yaml that trains.
+    gpu: tuple[Literal["models", "verifier", "selector", "grpo", "reward"], ...] = ()
+    memory_gb: float = Field(4, gt=0)  # besides what goes with a GPU
+    hours: float = Field(2, gt=0)
 
 
 class Declaration(BaseModel):
@@ -24,6 +36,7 @@ class Declaration(BaseModel):
     answers: tuple[str, ...] = ()  # tasks whose answers by people it reads
     files: tuple[str, ...] = ()  # settings that name files or folders it reads, such as `annotation.checked_failures`
     published: tuple[str, ...] = ()  # the paper's numbers it shows, by file of data/published: `figure-3`
+    resources: Resources = Resources()
 
     def path(self, root: Path) -> Path:
         """Where the notebook stands."""

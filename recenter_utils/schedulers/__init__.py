@@ -1,0 +1,1 @@
+"""Notebooks as jobs of a cluster's scheduler: SLURM and Kubernetes."""
