@@ -1,14 +1,16 @@
-"""The progress line of a run: rows, tokens a second, cost, time left."""
+"""The progress line of a run: rows, tokens a second, what the engine says of itself, cost, time left."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
 from recenter_utils.inference.costs import expected
+from recenter_utils.inference.engines.base import Engine
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, Questions, Request
 from recenter_utils.inference.tasks import Task
@@ -42,10 +44,26 @@ class Progress:
         self._started = time.monotonic()
         self._tokens = self._errors = 0
         self._priced = model.priced
+        self._unanswered = Counter[str]()  # by what was said of it
+        self._engine: Engine | None = None
+        self._loading = 0.0
+
+    def watch(self, engine: Engine) -> None:
+        """Also say how the engine that is asked fares, and do not count the time in which it loads."""
+        self._engine, self._loading = engine, engine.loading
 
     def close(self) -> None:
-        """Leave the line as it stands."""
+        """Leave the line as it stands, and say what got no answer and why."""
+        shown = not self._bar.disable  # closing it disables it
         self._bar.close()
+        for detail, number in self._unanswered.most_common(1) if shown else ():
+            who, left = self._bar.desc.removesuffix(": "), self._unanswered.total()
+            print(
+                f"{who}: {left:,} of {self._bar.total:,} requests got no answer · {number:,} of them: {detail} · "
+                "the next run asks them again",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def extend(self, rows: int) -> None:
         """Make room for rows that are asked once more."""
@@ -55,10 +73,14 @@ class Progress:
         """Count one answer."""
         self._tokens += answer.prompt_tokens + answer.completion_tokens
         self._errors += answer.error is not None
+        if answer.error == "server":
+            self._unanswered[answer.detail] += 1
         if self._bar.disable:
             return
-        seconds = max(time.monotonic() - self._started, 1e-3)
+        loading = self._engine.loading - self._loading if self._engine else 0.0
+        seconds = max(time.monotonic() - self._started - loading, 1e-3)
         note = f"{self._tokens / seconds:,.0f} tokens/s"
+        note += f", {own}" if self._engine and (own := self._engine.note()) else ""
         note += f", ${spent:.4f}" if self._priced else ""
         note += f", {self._errors} errors" if self._errors else ""
         self._bar.set_postfix_str(note, refresh=False)

@@ -1,7 +1,8 @@
 """A stand-in for the vLLM package that fails on demand: the tests of the engine's process management use it.
 
 It is the source of a package, not a package: `write` puts it where a test's worker will find it.
-What a request says decides what happens: `die`, `hang`, or an answer that repeats it.
+What a request says decides what happens: `die`, `hang`, `where` (the GPUs and processors that it is shown), or an
+answer that repeats it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ class LLM:
             listed = {2: drawn, 3: SimpleNamespace(decoded_token=" NO", logprob=-1.5)}
             listed[4] = SimpleNamespace(decoded_token=None, logprob=other)
             choice.logprobs = [{1: SimpleNamespace(decoded_token="So.\\nAnswer:", logprob=0.0)}, listed]
-        return [SimpleNamespace(request_id=name, finished=True, prompt_token_ids=[1], outputs=[choice])]
+        if text.startswith("where"):
+            choice.text = f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {sorted(os.sched_getaffinity(0))}"
+        done = SimpleNamespace(request_id=name, finished=True, outputs=[choice])
+        done.prompt_token_ids, done.num_cached_tokens = [1, 2, 3, 4], 1
+        return [done]
 """
 
 

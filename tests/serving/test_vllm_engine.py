@@ -23,14 +23,14 @@ def engine(vllm_engine: KeptEngine) -> KeptEngine:
 
 
 def _processes(engine: KeptEngine) -> list[psutil.Process]:
-    assert engine._worker is not None
-    worker = psutil.Process(engine._worker.pid)
-    return [worker, *worker.children(recursive=True)]
+    workers = [psutil.Process(replica.worker.pid) for replica in engine.replicas if replica.worker]
+    assert workers
+    return [process for worker in workers for process in (worker, *worker.children(recursive=True))]
 
 
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     # A zombie holds no memory; who reaps it is the machine's affair.
-    return [p for p in psutil.wait_procs(processes, 1)[1] if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [p for p in psutil.wait_procs(processes, 10)[1] if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_answers_fit_the_schema(engine: KeptEngine) -> None:

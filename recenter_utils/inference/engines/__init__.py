@@ -25,8 +25,11 @@ def open_engine(model: Model, cache: Path | None = None) -> Engine:
     return local_engine(model, cache)
 
 
-def local_engine(model: Model, cache: Path | None = None) -> Engine:
-    """Return the engine that `model` names, in this process. Modules load on demand: each brings heavy libraries."""
+def local_engine(model: Model, cache: Path | None = None, replicas: int | None = None) -> Engine:
+    """Return the engine that `model` names, in this process. Modules load on demand: each brings heavy libraries.
+
+    replicas: the most processes that may serve it here, whatever the model's entry says.
+    """
     if model.engine == "embedded":
         from recenter_utils.inference.engines.embedded import EmbeddedEngine
 
@@ -38,5 +41,5 @@ def local_engine(model: Model, cache: Path | None = None) -> Engine:
     if model.engine == "vllm":
         from recenter_utils.inference.engines.vllm import VLLMEngine
 
-        return VLLMEngine(model)
+        return VLLMEngine(model, cache, replicas)
     raise RecenterError(f"There is no engine '{model.engine}'.{nearest(model.engine, ['embedded', 'openai', 'vllm'])}")

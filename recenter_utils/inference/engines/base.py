@@ -44,6 +44,20 @@ class Engine(ABC):
             f"Model '{self.model.name}' ({self.model.engine}) has no batch interface: leave out 'batch'."
         )
 
+    @property
+    def gpus(self) -> int | None:
+        """How many GPUs have done the work, 0 where processors did it; None where that is not known, as of a server."""
+        return None
+
+    @property
+    def loading(self) -> float:
+        """Seconds that went by before it could answer anything, so far."""
+        return 0.0
+
+    def note(self) -> str:
+        """Return a few words for the progress line on how the engine fares; none by default."""
+        return ""
+
     async def close(self) -> None:
         """Give back what the engine holds (connections, processes, GPU memory)."""
         return None

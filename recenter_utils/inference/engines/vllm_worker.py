@@ -3,13 +3,15 @@
 It runs under whatever interpreter has vLLM, where this package need not be installed: it imports the
 standard library and vLLM, nothing else. `vllm.py` beside it starts it and says what goes over the pipes:
 
-    in   {"llm": {...}, "template": {...}}         once: arguments of LLM and of the chat template
+    in   {"llm": {...}, "template": {...},         once: arguments of LLM and of the chat template,
+          "processors": [0, 1]}                    and the processors to keep to; none: all
          {"number": 7, "messages": [...], "schema": {...} | null, "sampling": {...},
           "tokens": 48, "alternatives": 20}        the last two where log-probabilities are wanted
     out  {"ready": 32768}                          the context length, once the model is loaded
          {"unusable": "..."}                       instead, where vLLM is missing or too old
          {"answers": [{"number": 7, "text": ..., "error": ..., ...}, ...]}     empty: still at work
-              with "tokens": [[text, logprob, [[text, logprob], ...]], ...], the answer's last ones, where wanted
+              with "shared": 96, tokens of the prompt that were computed before for another; and with
+              "tokens": [[text, logprob, [[text, logprob], ...]], ...], the answer's last ones, where wanted
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ def main() -> None:
         out.flush()
 
     setup = json.loads(lines.readline())
+    if setup["processors"]:
+        os.sched_setaffinity(0, setup["processors"])
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines, inbox), daemon=True).start()
     try:
@@ -138,6 +142,7 @@ class _Desk:
             "number": self.numbers.pop(_plain(output.request_id)),
             "text": choice.text,
             "prompt_tokens": len(output.prompt_token_ids),
+            "shared": output.num_cached_tokens or 0,
             "completion_tokens": len(choice.token_ids),
         }
         if choice.finish_reason == "length":
