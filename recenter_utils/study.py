@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -48,7 +48,7 @@ class Study:
         self._origins: dict[str, str] = {}
 
     @classmethod
-    def open(cls, study: str, notebook: str | None = None, **sections: Any) -> Study:
+    def open(cls, study: str, notebook: str | None = None, **sections: Any) -> Self:
         """Open the study called `study` (or the folder of that path), with settings replaced for this run.
 
         >>> Study.open("demo", notebook="03-merging", merging={"similarity": 0.8})  # doctest: +SKIP

@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Answer, Request
 
+#: Of the languages that studies are in, roughly.
+CHARACTERS_A_TOKEN = 4
+
 
 def expected_tokens(request: Request) -> tuple[int, int]:
     """Return a rough count of prompt and answer tokens: four characters a token, a quarter of the longest answer."""
-    prompt = sum(len(message["content"]) for message in request.messages) // 4
-    return prompt, int(request.sampling.get("max_tokens", 1024)) // 4
+    prompt = sum(len(message["content"]) for message in request.messages) // CHARACTERS_A_TOKEN
+    return prompt, longest_answer(request) // 4
+
+
+def longest_answer(request: Request) -> int:
+    """Return how many tokens an answer may have; where nothing limits it, what is taken for most."""
+    return int(request.sampling.get("max_tokens", 1024))
 
 
 def expected_cost(model: Model, request: Request) -> float:
     """Return what a request will cost by that count, in US dollars."""
-    return _dollars(model, *expected_tokens(request))
+    return dollars(model, *expected_tokens(request))
 
 
 def expected(model: Model, requests: Sequence[Request]) -> dict[str, float]:
@@ -26,7 +34,7 @@ def expected(model: Model, requests: Sequence[Request]) -> dict[str, float]:
         "requests": len(requests),
         "prompt_tokens": sum(prompt for prompt, _ in tokens),
         "answer_tokens": sum(answer for _, answer in tokens),
-        "cost": sum(_dollars(model, *pair) for pair in tokens),
+        "cost": sum(dollars(model, *pair) for pair in tokens),
     }
 
 
@@ -34,8 +42,9 @@ def cost(model: Model, request: Request, answer: Answer) -> float:
     """Return what an answer cost in US dollars; by the rough count where the server told no tokens."""
     if answer.text and not answer.prompt_tokens:
         return expected_cost(model, request)
-    return _dollars(model, answer.prompt_tokens, answer.completion_tokens)
+    return dollars(model, answer.prompt_tokens, answer.completion_tokens)
 
 
-def _dollars(model: Model, prompt: int, answer: int) -> float:
+def dollars(model: Model, prompt: float, answer: float) -> float:
+    """Return what so many tokens of prompts and answers cost in US dollars, at the full price."""
     return (prompt * model.price.input + answer * model.price.output) / 1e6

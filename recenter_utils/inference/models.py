@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from recenter_utils.errors import RecenterError, nearest
+from recenter_utils.documents import read_yaml
+from recenter_utils.errors import RecenterError, nearest, printable
 
 MODELS_FILE = Path(__file__).with_name("models.yaml")
 
@@ -104,17 +104,16 @@ def load_models(*files: Path) -> dict[str, Model]:
     for path in (MODELS_FILE, *files):
         if not path.is_file():
             continue
-        try:
-            entries = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as problem:
-            raise RecenterError(f"{path} is not readable YAML: {' '.join(str(problem).split())}.") from None
+        entries = read_yaml(path) or {}
         if not isinstance(entries, dict):
             raise RecenterError(f"{path} must map model names to entries, such as 'my-model: {{engine: openai}}'.")
         for name, entry in entries.items():
             try:
                 models[name] = Model.model_validate({**(entry or {}), "name": name})
             except (ValidationError, TypeError) as problem:
-                raise RecenterError(f"{path}: model '{name}': {_fault(problem)}") from None
+                raise RecenterError(
+                    f"{path}: model '{printable(str(name))}': {printable(_fault(problem), 500)}"
+                ) from None
     return models
 
 

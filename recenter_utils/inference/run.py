@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 
 from recenter_utils.errors import SilentError
+from recenter_utils.inference import counting
 from recenter_utils.inference.cache import Cache
 from recenter_utils.inference.costs import expected
 from recenter_utils.inference.engines import Engine, open_engine
@@ -47,6 +48,8 @@ def run(
         `batch: true` in the model's entry.
     engine: an engine to use instead of opening the model's.
 
+    While somebody counts (see `counting.counting`), it notes what it would ask and asks nobody.
+
     Columns: the fields of the answer; error (context_length, unparsed, truncated, refused, server, budget, or
     missing), detail and raw (the text as it came); model, prompt_version, prompt_tokens, completion_tokens, cost
     (US dollars spent in this run, at the full price), cached. A task with a final line also has score: the probability
@@ -58,8 +61,14 @@ def run(
     """
     questions = Questions.of(task, model, sampling, sample)
     with ExitStack() as stack:
-        store = stack.enter_context(Cache(cache)) if cache else None
+        count = counting.current()
+        store = stack.enter_context(Cache(cache)) if cache and (count is None or cache.is_file()) else None
         plan = _plan(questions, items, store)
+        if count is not None:
+            session = Session(questions, [], {}, None, max_cost=None, progress=False)
+            session.cut_short = True
+            session.answers = count.take(questions, plan.pending, plan.final, plan.items)
+            return _frame(questions, plan, session)
         if plan.pending and engine is None:
             engine = open_engine(model, cache)
         session = Session(questions, plan.pending, plan.tries, store, max_cost, progress)
@@ -181,5 +190,5 @@ def _frame(questions: Questions, plan: _Plan, session: Session) -> pd.DataFrame:
     columns["prompt_tokens"] = [answer.prompt_tokens for answer in answers]
     columns["completion_tokens"] = [answer.completion_tokens for answer in answers]
     columns["cost"] = [costs.pop(key, 0.0) for key in plan.keys]  # a question's first row bears its cost
-    columns["cached"] = [key in final for key in plan.keys]
+    columns["cached"] = [key in final or key in session.held for key in plan.keys]
     return pd.DataFrame(columns, index=range(len(plan.keys)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from recenter_utils.errors import SilentError
-from recenter_utils.inference.cache import Cache
+from recenter_utils.errors import RecenterError, SilentError
+from recenter_utils.inference.cache import Cache, Work
 from recenter_utils.inference.costs import cost, expected_cost
 from recenter_utils.inference.engines import Engine
 from recenter_utils.inference.progress import Progress
@@ -20,6 +21,9 @@ from recenter_utils.inference.tasks import Output, Task
 
 #: Seconds between commits: what a kill may cost, on top of the requests in flight, stays under twice this.
 COMMIT_EVERY = 0.05
+
+#: Seconds between notes on how fast answers come: what a kill may cost of these.
+RECORD_EVERY = 60.0
 
 #: At temperature 0 the same question gets the same answer, so an answer that does not parse is asked once more,
 #: ever; at other temperatures once more a run.
@@ -71,15 +75,20 @@ class Session:
         self.answers: dict[bytes, Answer] = {}
         self.parsed: dict[bytes, Output] = {}
         self.cost: dict[bytes, float] = {}
+        self.held = set[bytes]()  # answered by another run meanwhile
         self._spent = self._reserved = 0.0
         self._in_flight: dict[bytes, float] = {}
         self._unstored: list[tuple[bytes, Answer]] = []
+        self._work = Work(0, 0, 0, 0.0)
+        self._since = 0.0
         self._bar = Progress(questions.task, questions.model, len(pending), progress)
 
     async def ask_all(self, engine: Engine, batch: bool) -> None:
         """Ask until every request has its answer or the budget is spent; end early where nothing can be stored."""
+        self._bar.watch(engine)
+        self._since = time.monotonic() - engine.loading  # what it is yet to load is taken off
         asking = asyncio.create_task(self._ask(engine, batch))
-        storing = asyncio.create_task(self._commit_often())
+        storing = asyncio.create_task(self._commit_often(engine))
         try:
             await asyncio.wait((asking, storing), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -89,6 +98,8 @@ class Session:
             self._bar.close()
             try:
                 self._commit()
+                if not batch:  # a batch waits for its turn: how long says nothing of the model
+                    self._record(engine)
             finally:
                 await engine.close()
         for outcome in outcomes:
@@ -117,6 +128,8 @@ class Session:
 
     def _within_budget(self, requests: Sequence[Request]) -> Iterator[Request]:
         for request in requests:
+            if self._answered_meanwhile(request):
+                continue
             if self.max_cost is not None:
                 expected = expected_cost(self.questions.model, request)
                 if not self._affordable(expected):
@@ -125,6 +138,15 @@ class Session:
                 self._in_flight[request.key] = expected
                 self._reserved += expected
             yield request
+
+    def _answered_meanwhile(self, request: Request) -> bool:
+        """Take the answer that another run has stored since this one began, if there is one."""
+        if self.store is None or not self.store.answered_meanwhile(request.key):
+            return False
+        self.answers[request.key] = self.store.look_up([request.key])[request.key].answer
+        self.held.add(request.key)
+        self._bar.extend(-1)
+        return True
 
     def _affordable(self, expected: float) -> bool:
         return self.max_cost is None or self._spent + self._reserved + expected <= self.max_cost
@@ -148,18 +170,35 @@ class Session:
         if self.store and (answer.error is None or answer.error in _IN_THE_ANSWER):
             self._unstored.append((key, answer))
         self._bar.step(answer, self._spent)
+        if answer.completion_tokens:
+            self._work.requests += 1
+            self._work.prompt_tokens += answer.prompt_tokens
+            self._work.completion_tokens += answer.completion_tokens
 
-    async def _commit_often(self) -> None:
+    async def _commit_often(self, engine: Engine) -> None:
         # On the event loop, not in a thread: a writer thread starves while the loop is busy, and a kill
         # then costs everything that waits for it.
         while True:
             await asyncio.sleep(COMMIT_EVERY)
             self._commit()
+            if time.monotonic() - self._since - engine.loading > RECORD_EVERY:
+                self._record(engine)
 
     def _commit(self) -> None:
         if self.store and self._unstored:
             self.store.store(self.questions.model.name, self._unstored)
             self._unstored = []
+
+    def _record(self, engine: Engine) -> None:
+        """Note how fast answers came since the last time; without a cache, or where it cannot be, leave it."""
+        now, work = time.monotonic(), self._work
+        if not work.requests:
+            return  # it may still be loading
+        work.seconds, work.gpus = now - self._since - engine.loading, engine.gpus
+        if self.store and work.seconds > 0:
+            with contextlib.suppress(RecenterError):
+                self.store.record(self.questions.model.name, self.questions.task.name, work)
+        self._work, self._since = Work(0, 0, 0, 0.0), now - engine.loading
 
 
 def _encodable(text: str | None) -> str | None:

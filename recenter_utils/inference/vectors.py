@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recenter_utils import databases
 from recenter_utils.errors import RecenterError
 
 #: The file's name in a study's folder of caches.
@@ -89,7 +90,7 @@ class VectorStore:
         self._db.execute("COMMIT")
         if mark != _MARK and (mark or tables):
             raise self._damaged("it is another program's database")
-        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA journal_mode={databases.journal()}")
         # The write-ahead log survives the death of the process at NORMAL; a power cut may cost the last batches.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("BEGIN IMMEDIATE")
