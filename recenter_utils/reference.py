@@ -1,10 +1,10 @@
-"""Pages of the book that are written by the code they describe: settings, codebook, prompts, models."""
+"""Pages of the book that are written by the code they describe, and what was measured of it."""
 
 from __future__ import annotations
 
-import html
 import json
 
+from recenter_utils import measured
 from recenter_utils.inference.prompts import load_prompt, prompt_names
 from recenter_utils.settings import Section, Settings, Source
 from recenter_utils.study import Study
@@ -13,7 +13,13 @@ from recenter_utils.tables import TABLES
 
 def pages(study: Study) -> dict[str, str]:
     """Return the pages as MyST Markdown, by file name."""
-    return {"settings": _settings(), "codebook": _codebook(), "prompts": _prompts(), "models": _models(study)}
+    return {
+        "settings": _settings(),
+        "codebook": _codebook(),
+        "prompts": _prompts(),
+        "models": _models(study),
+        "measured": measured.page(study.root),
+    }
 
 
 def _settings() -> str:
@@ -81,7 +87,7 @@ def _models(study: Study) -> str:
     for model in study.models.values():
         roles = ", ".join(role.replace("_", " ") for role, named in used.items() if model.name in _names(named))
         rows.append(
-            f"| `{model.name}` | {model.engine} | `{model.asked_name}` | {roles or '–'} | {_cell(model.note)} |"
+            f"| `{model.name}` | {model.engine} | `{model.asked_name}` | {roles or '–'} | {measured.cell(model.note)} |"
         )
     return (
         "# Models\n\nEvery model a study can name. `embedded` models are rules and MiniLM on the CPU: they read the "
@@ -89,7 +95,3 @@ def _models(study: Study) -> str:
         "a language model."
         "\n\n" + "\n".join(rows) + f"\n\nEmbeddings: `{study.settings.models.embedding}`.\n"
     )
-
-
-def _cell(text: str) -> str:
-    return html.escape(text).replace("|", "\\|")

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+#: A key that stands in the environment of whoever builds the tests' book.
+TEST_KEY = "sk-recenter/test+0123456789abcdef"
 MADE_BY_RUNS = shutil.ignore_patterns(
     "tables", "cache", "runs", "models", "annotation", ".snakemake", "_build", "__pycache__"
 )
@@ -19,7 +21,8 @@ def new_workspace(folder: Path) -> Path:
     for name in ("notebooks", "book"):
         shutil.copytree(ROOT / name, folder / name, ignore=MADE_BY_RUNS)
     shutil.copytree(ROOT / "data" / "demo", folder / "data" / "demo", ignore=MADE_BY_RUNS)
-    shutil.copytree(ROOT / "data" / "published", folder / "data" / "published")
+    for name in ("published", "measured"):
+        shutil.copytree(ROOT / "data" / name, folder / "data" / name)
     return folder
 
 

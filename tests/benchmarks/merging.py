@@ -1,27 +1,32 @@
-"""Merging against scipy's linkage alone: `python tests/benchmarks/merging.py [--users 16573] [--attributes 50]`.
+"""Merging of users' attributes, beside scikit-learn's clustering a user and scipy's linkage alone.
 
-Two baselines, each a bare loop over users: scipy's average linkage with the distances given for nothing, and
-with the distances computed by scipy too, as `linkage(vectors, "average", "cosine")` does. Both give a tree
-only; ours goes on to clusters, representatives, confidences and the frame.
+`python -m tests.benchmarks.merging [--users 16573]`
+
+The limit is linkage with the distances given for nothing; it makes a tree only, where ours goes on to clusters,
+representatives, confidences and the frame. At one size, two further kinds of data are measured too.
 """
 
 from __future__ import annotations
 
-import argparse
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-import psutil
 from scipy.cluster.hierarchy import linkage
+from sklearn.cluster import AgglomerativeClustering
 
 from recenter_utils.attributes.merging import merge
+from tests.benchmarks.table import alone, as_text
+from tests.benchmarks.timing import Row, Way, compare
 
-DIMENSIONS = 384
+PART, UNIT = "merging", "users"
+SIZES = {"small": (10, 20, 40), "full": (200, 600, 1_800)}
+
+DIMENSIONS, ATTRIBUTES, SIMILARITY = 384, 50, 0.7
 #: Mean cosine within a clump, and attributes a clump.
 KINDS = {"clumpy": (0.8, 0.95, 5), "straddling": (0.55, 0.9, 5), "sparse": (0.2, 0.6, 5)}
+#: Users of whom scikit-learn is asked; its time is scaled up to all.
+ASKED = 200
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -42,76 +47,50 @@ def clumps(users: int, each: int, low: float, high: float, clump: int, rng: np.r
     return np.concatenate(parts)
 
 
-def seconds(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
-
-
-def measured(function: Callable[[], pl.DataFrame]) -> tuple[float, float, pl.DataFrame]:
-    """Return seconds, MB of memory at its peak over before, and the result."""
-    process, done = psutil.Process(), threading.Event()
-    before = peak = process.memory_info().rss
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.02):
-            peak = max(peak, process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    started = time.perf_counter()
-    result = function()
-    took = time.perf_counter() - started
-    done.set()
-    watcher.join()
-    return took, (peak - before) / 2**20, result
-
-
-def linkage_alone(vectors: np.ndarray, each: int) -> float:
-    """Time only the calls of linkage; the distances are made outside the clock."""
-    upper = np.triu_indices(each, 1)
-    total = 0.0
-    for start in range(0, len(vectors), each * 500):
-        part = vectors[start : start + each * 500].reshape(-1, each, DIMENSIONS)
-        given = [np.maximum(1 - (v @ v.T)[upper].astype(float), 0) for v in part]
-        total += seconds(lambda given=given: [linkage(distances, "average") for distances in given])
-    return total
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=16_573)
-    parser.add_argument("--attributes", type=int, default=50)
-    options = parser.parse_args()
-    users, each = options.users, options.attributes
-    rows = users * each
-    frame = pl.DataFrame({"row": np.arange(rows), "user": np.repeat(np.arange(users), each)}).select(
+def attributes(users: int) -> pl.DataFrame:
+    """Return the rows to merge, without their vectors."""
+    rows = users * ATTRIBUTES
+    return pl.DataFrame({"row": np.arange(rows), "user": np.repeat(np.arange(users), ATTRIBUTES)}).select(
         attribute_id=pl.format("a{}", "row"),
         user_id=pl.format("u{}", "user"),
         conversation_id=pl.format("c{}-{}", "user", pl.col("row") % 7),
         attribute=pl.format("Statement {}.", "row"),
         confidence=0.4 + 0.6 * (pl.col("row") % 13) / 13,
     )
-    print(f"{users:,} users x {each} attributes, {DIMENSIONS} dimensions")
-    print("merge / linkage: distances given to scipy for nothing; merge / both: scipy makes them too")
-    head = ("data", "clusters", "merge s", "linkage s", "both s", "merge/linkage", "merge/both", "MB over")
-    print("".join(f"{name:>14}" for name in head))
-    for kind, (low, high, clump) in KINDS.items():
-        vectors = clumps(users, each, low, high, clump, np.random.default_rng(7))
-        merge(frame.head(each * 20), vectors[: each * 20])
-        ours, over, merged = measured(lambda vectors=vectors: merge(frame, vectors))
-        alone = linkage_alone(vectors, each)
-        whole = seconds(
-            lambda vectors=vectors: [linkage(v, "average", "cosine") for v in vectors.reshape(-1, each, DIMENSIONS)]
+
+
+def clustered(vectors: np.ndarray) -> int:
+    """Return how many clusters scikit-learn finds, user by user."""
+    found = 0
+    for mine in vectors.reshape(-1, ATTRIBUTES, DIMENSIONS):
+        model = AgglomerativeClustering(
+            n_clusters=None, metric="cosine", linkage="average", distance_threshold=1 - SIMILARITY
         )
-        figures = (
-            f"{merged.height:,}",
-            *(f"{x:.2f}" for x in (ours, alone, whole, ours / alone, ours / whole)),
-            f"{over:.0f}",
-        )
-        print("".join(f"{text:>14}" for text in (kind, *figures)))
+        found += int(model.fit(mine).n_clusters_)
+    return found
+
+
+def measure(size: int, kind: str = "straddling") -> Row:
+    vectors = clumps(size, ATTRIBUTES, *KINDS[kind], np.random.default_rng(7))
+    frame, asked = attributes(size), min(size, ASKED)
+    some = vectors[: asked * ATTRIBUTES]
+    assert merge(frame.head(len(some)), some, SIMILARITY).height == clustered(some)
+    upper = np.triu_indices(ATTRIBUTES, 1)
+    distances = [
+        np.maximum(1 - (mine @ mine.T)[upper].astype(float), 0)
+        for mine in vectors.reshape(-1, ATTRIBUTES, DIMENSIONS)
+    ]  # fmt: skip
+    return compare(
+        PART, size, UNIT, lambda: merge(frame, vectors, SIMILARITY),
+        Way("scikit-learn's AgglomerativeClustering, a user at a time", lambda: clustered(some), asked / size),
+        Way("scipy's linkage, distances given", lambda: [linkage(given, "average") for given in distances]),
+        f"{ATTRIBUTES} attributes each, {DIMENSIONS} dimensions, {kind} clumps; as many clusters",
+    )  # fmt: skip
+
+
+def others(size: int) -> Iterator[str]:
+    yield as_text([measure(size, kind) for kind in KINDS if kind != "straddling"])
 
 
 if __name__ == "__main__":
-    main()
+    alone(UNIT, SIZES, measure, others)

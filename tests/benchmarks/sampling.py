@@ -1,48 +1,66 @@
-"""Farthest-point sampling of users against its bare matrix-vector products.
+"""Farthest-point sampling of users, beside a loop with scikit-learn's distances and bare matrix-vector products.
 
-`python tests/benchmarks/sampling.py [--rows 16573] [--sample 5000] [--bins 5]`
+`python -m tests.benchmarks.sampling [--users 16573]`
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-
 import numpy as np
 import polars as pl
+from sklearn.metrics import pairwise_distances
 
-from recenter_utils.attributes.diversity import bins, sample, slots
+from recenter_utils.attributes.diversity import ROUNDING, bins, sample, slots
+from tests.benchmarks.table import alone
+from tests.benchmarks.timing import Row, Way, compare
 
-DIMENSIONS = 384
+PART, UNIT = "sampling", "users"
+SIZES = {"small": (200, 400, 800), "full": (1_000, 3_000, 9_000)}
+
+DIMENSIONS, BINS, SHARE = 384, 5, 0.3
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=16_573, help="users in the pool")
-    parser.add_argument("--sample", type=int, default=5_000)
-    parser.add_argument("--bins", type=int, default=5)
-    options = parser.parse_args()
+def looped(means: np.ndarray, wanted: int, steps: int) -> list[int]:
+    """Return the first so many rows of a sample, the distances of each step asked of scikit-learn."""
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
+    nearest = pairwise_distances(means, unit.mean(axis=0, keepdims=True), metric="cosine")[:, 0]
+    chosen: list[int] = []
+    for _ in range(min(wanted, steps)):
+        chosen.append(int(np.argmax(nearest >= nearest.max() - ROUNDING)))
+        distance = pairwise_distances(means, means[chosen[-1:]], metric="cosine")[:, 0]
+        nearest = distance if len(chosen) == 1 else np.minimum(nearest, distance)
+        nearest[chosen] = -np.inf
+    return chosen
+
+
+def measure(size: int, most_steps: int = 40) -> Row:
     rng = np.random.default_rng(7)
-    means = rng.standard_normal((options.rows, DIMENSIONS)) + 2 * rng.standard_normal(DIMENSIONS)
-    users = pl.DataFrame(
-        {"user_id": [f"u{row}" for row in range(options.rows)], "generalist_score": rng.random(options.rows)}
-    )
+    means = rng.standard_normal((size, DIMENSIONS)) + 2 * rng.standard_normal(DIMENSIONS)
+    users = pl.DataFrame({"user_id": [f"u{row:06}" for row in range(size)], "generalist_score": rng.random(size)})
+    users, number = bins(users, BINS), int(SHARE * size)
+    chosen = sample(users, means, number)
+    rows = [np.flatnonzero(users["bin"].to_numpy() == name) for name in range(1, BINS + 1)]
+    wanted = slots([len(mine) for mine in rows], number)
+    parts = [means[mine].astype(np.float32) for mine in rows]
 
-    started = time.perf_counter()
-    chosen = sample(bins(users, options.bins), means, options.sample)
-    ours = time.perf_counter() - started
+    def loop() -> list[list[int]]:
+        return [looped(part, places, most_steps) for part, places in zip(parts, wanted, strict=True)]
 
-    sizes = chosen.group_by("bin").len().sort("bin")["len"].to_list()
-    bare = 0.0
-    for size, wanted in zip(sizes, slots(sizes, options.sample), strict=True):
-        part = np.ascontiguousarray(means[:size], dtype=np.float32)
-        started = time.perf_counter()
-        for row in range(wanted):
-            part @ part[row]
-        bare += time.perf_counter() - started
-    print(f"{chosen['sampled'].sum():,} of {options.rows:,} users in {options.bins} bins, {DIMENSIONS} dimensions")
-    print(f"sampling {ours:.2f} s, bare products {bare:.2f} s, ratio {ours / bare:.2f}")
+    def products() -> None:
+        for part, places in zip(parts, wanted, strict=True):
+            for row in range(places):
+                part @ part[row]
+
+    drawn = chosen["draw"].fill_null(0).to_numpy()
+    for mine, first in zip(rows, loop(), strict=True):
+        same = np.isin(mine[first], mine[(drawn[mine] > 0) & (drawn[mine] <= len(first))])
+        assert same.mean() > 0.9  # single precision may break a tie otherwise
+    done = sum(min(places, most_steps) for places in wanted) / number
+    return compare(
+        PART, size, UNIT, lambda: sample(users, means, number),
+        Way("a loop with scikit-learn's pairwise_distances", loop, done), Way("its matrix-vector products", products),
+        f"{SHARE:.0%} of the users sampled in {BINS} bins, {DIMENSIONS} dimensions; the same users",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    alone(UNIT, SIZES, measure)
