@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from recenter_utils import notebooks, privacy, reference
+from recenter_utils import content_policy, notebooks, privacy, reference
 from recenter_utils.errors import RecenterError
 from recenter_utils.steps import Step, steps
 from recenter_utils.study import Study
@@ -42,6 +42,8 @@ def build(study: Study, output: Path | None = None) -> tuple[Path, bool]:
     pages = work / "html"
     shutil.rmtree(pages, ignore_errors=True)
     _sphinx(source, pages, work / "doctrees")
+    _add_libraries(pages / "_static")
+    content_policy.seal(pages)
     privacy.refuse(study, pages)
     (pages / stamp.name).write_text(fresh, "utf-8")
     # Swapped whole, so that a failed build costs no book, and no page or picture of an older one is left in it.
@@ -83,9 +85,6 @@ def _assemble(study: Study, plan: list[Step], source: Path) -> None:
         shutil.rmtree(source)
     book = study.root / "book"
     shutil.copytree(book, source, ignore=shutil.ignore_patterns("_build"))
-    from recenter_utils.figures.interactive import LIBRARY  # plotly: not for commands that build no book
-
-    shutil.copy2(LIBRARY, source / "_static")
     for name, text in reference.pages(study).items():
         (source / f"{name}.md").write_text(text, "utf-8")
     (source / "notebooks").mkdir()
@@ -124,6 +123,17 @@ def _dress(notebook: dict[str, Any], code: str) -> None:
         if cell["cell_type"] == "code":
             cell["metadata"]["tags"].append(code)
             cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
+            for output in cell["outputs"]:
+                _without_library(output.get("data", {}))
+
+
+def _without_library(shown: dict[str, Any]) -> None:
+    """Take the library of a table to search out of an output: in the book it is a file."""
+    text = "".join(shown.get("text/html", ""))
+    if 'class="searchable"' in text:
+        from recenter_utils import searchable  # not for commands that build no book
+
+        shown["text/html"] = text.replace(searchable.library(), "")
 
 
 def _sphinx(source: Path, target: Path, doctrees: Path) -> None:
@@ -134,6 +144,15 @@ def _sphinx(source: Path, target: Path, doctrees: Path) -> None:
     # Warnings are errors: a page with a broken link or a figure without a file is not published.
     strict = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(doctrees)]
     _do([sys.executable, "-m", "sphinx", *strict, str(source), str(target)])
+
+
+def _add_libraries(static: Path) -> None:
+    """Put what only some pages load beside the files that Sphinx has every page load."""
+    from recenter_utils import searchable  # this and plotly: not for commands that build no book
+    from recenter_utils.figures.interactive import LIBRARY
+
+    shutil.copy2(LIBRARY, static)
+    searchable.write_library(static)
 
 
 def _do(command: list[str]) -> None:

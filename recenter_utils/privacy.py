@@ -88,6 +88,11 @@ def findings(study: Study, book: Path) -> Iterator[Finding]:
         yield from _chats(study, {path.relative_to(book).as_posix(): text for path, text in files.items()})
 
 
+def keys(text: str) -> list[str]:
+    """Return what looks like a key of a provider or a private one, by its form, each once."""
+    return list(dict.fromkeys(_KEYS.findall(text)))
+
+
 def _files(book: Path) -> list[Path]:
     own = [path for path in sorted(book.rglob("*")) if path.is_file() and path.suffix in _TEXTS]
     return [path for path in own if path.relative_to(book).parts[0] != "_static"]
@@ -99,7 +104,7 @@ def _secrets(name: str, text: str) -> Iterator[Finding]:
     for mail in dict.fromkeys(_MAIL.findall(plain)):
         if not _NOBODY_S.search(mail):
             yield Finding(name, "an e-mail address", _masked(mail))
-    for key in dict.fromkeys(_KEYS.findall(plain)):
+    for key in keys(plain):
         yield Finding(name, "what looks like a key", _masked(key))
     for variable, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAME.search(variable) and value in plain:

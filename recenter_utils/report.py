@@ -76,7 +76,7 @@ def show_table(frame: pd.DataFrame | pl.DataFrame, caption: str, study: Study, o
     plain = pl.from_pandas(frame) if isinstance(frame, pd.DataFrame) else frame
     sides = ["number" if dtype.is_numeric() else "text" for dtype in plain.dtypes]
     head = _row("th", sides, [name.replace("_", " ") for name in plain.columns])
-    body = "".join(_row("td", sides, [_text(value) for value in row]) for row in plain.iter_rows())
+    body = "".join(_row("td", sides, [text_of(value) for value in row]) for row in plain.iter_rows())
     said = f"<span>{html.escape(caption)} {badge(origin or study.origin)}</span>"
     return HTML(
         f'<div class="study-table"><table><caption>{said}</caption>'
@@ -180,7 +180,8 @@ def _row(tag: str, sides: list[str], cells: list[str]) -> str:
     return "<tr>" + "".join(f'<{tag} class="{side}">{cell}</{tag}>' for side, cell in filled) + "</tr>"
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a value as the text of a cell: three digits, a dash where there is none, a list item by item."""
     if isinstance(value, list):
         return " • ".join(map(str, value))
     if value is None or value != value:

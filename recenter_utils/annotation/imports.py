@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from recenter_utils.annotation.pages import Page
 from recenter_utils.annotation.simulation import PREFIX
 from recenter_utils.annotation.store import Store
 from recenter_utils.annotation.tasks import find_task, task_pages
+from recenter_utils.corpora.cleaning import text as cleaned
+from recenter_utils.corpora.records import parse
 from recenter_utils.errors import RecenterError, first_rows, nearest
 from recenter_utils.scales import PREFERENCE, Scale
 
@@ -193,7 +194,7 @@ def _answer(
         return None
     try:
         at = _time(cells.get("answered_at", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         fault["answered_at is no ISO date and time"].append(f"row {row}: '{cells['answered_at']}'")
         return None
     note = cells.get("note", "").strip() or None
@@ -241,14 +242,14 @@ def _json_rows(path: Path, text: str, columns: Mapping[str, str]) -> Iterator[tu
     for row, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                value = json.loads(line)
+                value = parse(line)
             except ValueError as problem:
-                raise RecenterError(f"{path}, line {row}: not valid JSON ({problem}); nothing was imported.") from None
+                raise RecenterError(f"{path}, line {row}: {problem}; nothing was imported.") from None
             if not isinstance(value, dict):
                 raise RecenterError(f"{path}, line {row}: not a JSON object; nothing was imported.")
             for column in columns.values():
                 _place(path, column, list(value))
-            yield row, {name: "" if value[c] is None else str(value[c]) for name, c in columns.items()}
+            yield row, {name: "" if value[c] is None else cleaned(str(value[c]))[0] for name, c in columns.items()}
 
 
 def _place(path: Path, column: str, names: Sequence[str]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,8 +23,8 @@ CONVERSATIONS = re.compile(r"conversations([-_]\d+)?\.json(\.gz)?")
 #: Kinds of content that are words of the user or the assistant; the rest is code, tool output and settings.
 TEXT = ("text", "multimodal_text")
 
-# A .zip may be cut off, damaged, or locked by a password (RuntimeError).
-_BROKEN = (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError)
+# A .zip may be cut off, damaged at any place, or locked by a password (RuntimeError).
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, OSError, EOFError, ValueError)
 
 
 def read(source: Source, path: Path) -> Iterator[Batch]:
@@ -75,7 +77,7 @@ def _members(path: Path, members: list[str]) -> Iterator[Record | Fault]:
             name = f"{path.name}/{member}"
             try:
                 document = parse(archive.read(member).decode("utf-8-sig", "surrogateescape"))
-            except (ValueError, *_BROKEN) as problem:
+            except _BROKEN as problem:
                 yield Fault(name, 1, str(problem))
                 continue
             for row, value in enumerate(document if isinstance(document, list) else [document], 1):

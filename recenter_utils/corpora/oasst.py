@@ -87,8 +87,10 @@ def _conversations(file: str, messages: dict[str, _Message]) -> Iterator[Draft |
                 yield Fault(file, message.row, "its parents form a loop")
             else:
                 prompts[message.tree, message.user].append(path)
-        elif message.parent:
+        elif message.parent in messages and messages[message.parent].prompt:
             replies[message.parent].append(message)
+        else:
+            yield Fault(file, message.row, "it answers no prompt that is in the file")
     for (tree, user), paths in prompts.items():
         for number, path in enumerate(_branches(paths), 1):
             answer = min(replies[path[-1].name], key=lambda reply: (reply.rank, reply.created), default=None)

@@ -6,6 +6,7 @@ dialogues: those are generated with its code. A JSONL with a user a line holds a
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ _TASKS: dict[str, pl.DataType] = {
     **dict.fromkeys(("domains", "relevant"), pl.List(pl.String)),
 }
 _LISTS = ("Relevant Domains", "Relevant Affinity Types")
+# An archive may be cut off or damaged at any place.
+_BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError, OverflowError)
 _FILES = ("profile.json", "tasks.json", "tasks_md.json", "dialogues.json")
 
 
@@ -112,7 +115,7 @@ def _sound(path: Path) -> Iterator[_Person]:
 
 def _people(path: Path) -> Iterator[_Person | Fault]:
     folders: dict[str, dict[str, Any]] = {}
-    if path.is_file() and not tarfile.is_tarfile(path):
+    if path.is_file() and not _is_archive(path):
         for record in records(path):
             yield record if isinstance(record, Fault) else _from_row(record.file, record.row, record.value)
         return
@@ -129,6 +132,13 @@ def _people(path: Path) -> Iterator[_Person | Fault]:
         yield _from_folder(folder, found)
 
 
+def _is_archive(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except _BROKEN:  # one that is cut off within its first entry
+        return True
+
+
 def _members(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     if path.is_dir():
         for file in sorted(path.rglob("*.json")):
@@ -141,7 +151,7 @@ def _members(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 name = PurePosixPath(member.name)
                 if name.name in _FILES and (content := archive.extractfile(member)):
                     yield name, content.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as problem:
+    except _BROKEN as problem:
         raise RecenterError(f"{path} is not a whole .tar.gz ({problem}); download it again.") from None
 
 

@@ -162,10 +162,10 @@ def _document(name: str, file: Path) -> Iterator[Record | Fault]:
 
 
 def _parquet(name: str, file: Path) -> Iterator[Record | Fault]:
+    row = 0
     try:
-        frame = pl.read_parquet(file)
-    except (pl.exceptions.PolarsError, OSError) as problem:
-        yield Fault(name, 1, f"not readable as parquet: {' '.join(str(problem).split())[:200]}")
-        return
-    for row, value in enumerate(frame.iter_rows(named=True), 1):
-        yield Record(name, row, value)
+        for row, value in enumerate(pl.read_parquet(file).iter_rows(named=True), 1):
+            yield Record(name, row, value)
+    # A file that is damaged where polars expects nothing else makes it panic.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as problem:
+        yield Fault(name, row + 1, f"not readable as parquet: {' '.join(str(problem).split())[:200]}")

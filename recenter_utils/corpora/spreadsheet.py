@@ -13,7 +13,7 @@ from recenter_utils.corpora.batches import Batch
 from recenter_utils.corpora.chatlog import Messages
 from recenter_utils.corpora.cleaning import Draft, batches
 from recenter_utils.corpora.records import Fault, files, open_bytes
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import RecenterError, printable
 from recenter_utils.settings import Source
 
 SUFFIXES = (".csv", ".tsv")
@@ -38,7 +38,7 @@ def _drafts(source: Source, path: Path) -> Iterator[Draft | Fault]:
 
 
 def _faults(source: Source, name: str, file: Path, stream: io.TextIOWrapper, grouped: Messages) -> Iterator[Fault]:
-    row = 1
+    row, filled = 1, False
     # The limit guards against an unclosed quote, but a real turn may be longer; cleaning has a limit of its own.
     limit = csv.field_size_limit(sys.maxsize)
     try:
@@ -48,10 +48,13 @@ def _faults(source: Source, name: str, file: Path, stream: io.TextIOWrapper, gro
         for row, cells in enumerate(rows, 2):
             if not cells:
                 continue
+            filled = True
             if len(cells) != len(columns):
                 yield Fault(name, row, f"the row has {len(cells)} cells where the header has {len(columns)}")
             elif fault := grouped.add(name, row, dict(zip(columns, cells, strict=True))):
                 yield fault
+        if not filled:
+            yield Fault(name, 1, "no row stands under the header")
     except (csv.Error, EOFError, OSError, zlib.error) as problem:
         yield Fault(name, row + 1, f"the file breaks off here: {problem}")
     finally:
@@ -65,6 +68,7 @@ def _columns(source: Source, file: Path, header: list[str]) -> list[str]:
         remedy = " or set 'user_is: conversation' for it" if missing == ["user_id"] else ""
         raise RecenterError(
             f"{file} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}: it has "
-            f"{', '.join(header) or 'none'}, and source '{source.name}' needs {', '.join(needed)}; rename them{remedy}."
+            f"{printable(', '.join(header), 200) or 'none'}, and source '{source.name}' needs {', '.join(needed)}; "
+            f"rename them{remedy}."
         )
     return columns

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from recenter_utils.corpora.batches import Batch
 from recenter_utils.corpora.cleaning import MAX_TURN_BYTES, Draft, batches, language_name
 from recenter_utils.corpora.records import JSON, PARQUET, Fault, files, records, suffix
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import RecenterError, printable
 from recenter_utils.settings import Source
 from recenter_utils.tables import ROLES, table
 
@@ -60,7 +60,10 @@ def _parquet(source: Source, shards: list[tuple[str, Path]]) -> Iterator[Batch]:
     for name, file in shards:
         first = 1
         for arrow in _decoded(source, file):
-            plain, drafts = _sorted_out(source, name, first, arrow)
+            try:
+                plain, drafts = _sorted_out(source, name, first, arrow)
+            except pl.exceptions.PanicException as problem:  # on names that are no UTF-8
+                raise _unreadable(file, problem) from None
             mended, problems = _mended(source, drafts)
             found = pl.concat([plain, mended]).sort("row")
             hashes = found["conversation_id"].hash()
@@ -93,9 +96,13 @@ def _decoded(source: Source, file: Path) -> Iterator[pa.RecordBatch]:
             yield from parquet.iter_batches(
                 ROWS, columns=[used[column] for column in (*needed, "language") if column in used]
             )
-    except (pa.ArrowException, OSError) as problem:
-        reason = " ".join(str(problem).split())[:200]
-        raise RecenterError(f"{file} cannot be read as parquet; copy or download it again. ({reason})") from None
+    except (pa.ArrowException, OSError, ValueError) as problem:
+        raise _unreadable(file, problem) from None
+
+
+def _unreadable(file: Path, problem: BaseException) -> RecenterError:
+    reason = printable(" ".join(str(problem).split()), 200)
+    return RecenterError(f"{file} cannot be read as parquet; copy or download it again. ({reason})")
 
 
 def _sorted_out(source: Source, name: str, first: int, arrow: pa.RecordBatch) -> tuple[pl.DataFrame, list[Draft]]:

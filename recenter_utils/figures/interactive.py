@@ -15,9 +15,9 @@ import plotly.graph_objects as go
 
 from recenter_utils.report import badge
 
-#: The library that the book's pages load, which `book` puts there.
+#: The library that pages of the book load, which `book` puts there.
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-_FROM_PAGE = "../_static/plotly.min.js"
+_CONFIG = {"responsive": True, "displayModeBar": False}
 #: Read well on a light page and on a dark one.
 _GREY, _LINES = "#7a7a7a", "rgba(128,128,128,0.25)"
 
@@ -31,11 +31,14 @@ class Plot:
         self.alt = html.escape(alt)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        body = self.figure.to_html(
-            full_html=False, include_plotlyjs=False, config={"responsive": True, "displayModeBar": False}
+        plain = self.figure.to_json()
+        # The book's own script draws it (book.js). In JSON `\\u003c` is `<`, which in a page could end a script.
+        drawn = json.dumps(json.loads(plain) | {"config": _CONFIG}).replace("<", "\\u003c")
+        page = (
+            f'{self.caption}<div class="plot" role="img" aria-label="{self.alt}">'
+            f'<script type="application/json">{drawn}</script></div>'
         )
-        page = f'<script src="{_FROM_PAGE}"></script>{self.caption}<div role="img" aria-label="{self.alt}">{body}</div>'
-        return {"application/vnd.plotly.v1+json": json.loads(self.figure.to_json()), "text/html": page}
+        return {"application/vnd.plotly.v1+json": json.loads(plain), "text/html": page}
 
 
 def kappa_explorer(pairs: pd.DataFrame, raters: pd.DataFrame, names: Mapping[str, str], origin: str) -> Plot:
