@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from recenter_utils import __version__
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import RecenterError, disk_problem
 
 app = typer.Typer(
     help="Audit LLM personalization against people, stage by stage, and publish what was found as a book.",
@@ -58,13 +58,23 @@ def run(
         list[str] | None,
         typer.Option("-p", "--parameter", help="A notebook parameter for this run: name=value. Repeatable."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = min(2, os.cpu_count() or 1),
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Notebooks at a time.", show_default="two, or as the profile says")
+    ] = None,
     on: Annotated[
         str | None,
         typer.Option(
             help="A Ray cluster for what models on GPUs and the filters have to do: 'ray' (the one that RAY_ADDRESS "
             "names, else one of this machine), or the head's host:port, or ray://host:port.",
             show_default="this machine, without Ray",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Run notebooks as jobs of a scheduler: 'slurm' or 'kubernetes', of notebooks/profiles, or the path "
+            "of a profile of your own.",
+            show_default="this machine, without jobs",
         ),
     ] = None,
 ) -> None:
@@ -75,13 +85,23 @@ def run(
     from recenter_utils.cluster.connection import running_on
     from recenter_utils.study import Study
     from recenter_utils.workflow import run as run_study
+    from recenter_utils.workflow import unfinished
 
+    if on and profile:
+        raise RecenterError(
+            "--on and --profile exclude each other: --on spreads the work of notebooks that run here over a Ray "
+            "cluster, --profile hands whole notebooks to a scheduler. Give one of them."
+        )
     opened = Study.open(study)
     with running_on(on):
-        done = run_study(opened, only, parameter or [], jobs)
+        done = run_study(opened, only, parameter or [], jobs, profile)
     if not done:
         raise typer.Exit(1)
-    print(f"Study '{study}' is up to date" + (f" as far as notebook {only} goes." if only else "."))
+    if waiting := unfinished(opened, only):
+        left = ", ".join(f"{name} ({number:,})" for name, number in waiting.items())
+        print(f"Study '{study}' has run, but requests of these notebooks got no answer: {left}. Run again to ask them.")
+    else:
+        print(f"Study '{study}' is up to date" + (f" as far as notebook {only} goes." if only else "."))
 
 
 @app.command()
@@ -95,6 +115,34 @@ def status(study: StudyName) -> None:
         print(f"{step.name:<28} {step.condition()}")
     for step in plan:
         step.models()  # raises where one is not in the models file
+
+
+@app.command()
+def estimate(
+    study: StudyName,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model to look at in every role, instead of the study's own. Repeatable."),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="Prompts of each task whose tokens are counted.")] = 200,
+    tokens_per_second: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Prompts and answers together, on one GPU.", show_default="as measured here"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with every model's numbers.")] = False,
+) -> None:
+    """Say what asking a study's models will take.
+
+    Requests, tokens, money and GPU-hours, of what is still to be asked: what is stored is taken off. Nothing is asked,
+    and nothing is written. Before the first notebook has run, the chats are read.
+    """
+    import json
+
+    from recenter_utils.estimates.planner import estimates
+    from recenter_utils.estimates.wording import worded
+
+    found = estimates(study, model or [], sample, tokens_per_second)
+    print(json.dumps([one.as_json() for one in found], indent=2) if as_json else worded(found))
 
 
 @app.command()
@@ -251,6 +299,18 @@ def doctor(
 
 
 @app.command()
+def repair(study: StudyName) -> None:
+    """Save what can be read of a damaged cache.
+
+    Stored answers that can be read are kept, the others are asked again by the next run. The damaged file stays.
+    """
+    from recenter_utils.inference.repair import repair as repair_study
+    from recenter_utils.study import Study
+
+    print(repair_study(Study.open(study)))
+
+
+@app.command()
 def fetch(
     name: Annotated[
         str, typer.Argument(help="wildchat, lima, cupid, prefeval, personalens or oasst.", metavar="CORPUS")
@@ -270,6 +330,11 @@ def main() -> None:
         app()
     except RecenterError as problem:
         print(f"recenter: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+            raise
+        print(f"recenter: {disk_problem(problem)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("recenter: stopped; what is finished is kept.", file=sys.stderr)

@@ -6,30 +6,46 @@ import argparse
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from recenter_utils import notebooks, processes
+from recenter_utils import databases, notebooks, processes
 from recenter_utils.declarations import declaration
-from recenter_utils.errors import RecenterError
+from recenter_utils.errors import RecenterError, disk_problem
 from recenter_utils.parameters import assign, differing
+from recenter_utils.schedulers import jobs as scheduled
+from recenter_utils.schedulers.kubernetes import JOBS, PROFILE
+from recenter_utils.schedulers.profile import Profile, find, name_of_jobs
 from recenter_utils.steps import Step, steps
 from recenter_utils.study import Study
 
 #: Lines of a job that the terminal shows; all else that Snakemake says goes to runs/snakemake.log.
 PREFIX = "[recenter] "
 
+#: What helps a notebook that ran out of memory.
+MORE_MEMORY = "Give it more: raise the limit, close what else runs, or run one notebook at a time (--jobs 1)."
 
-def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: int = 2) -> bool:
+
+def run(
+    study: Study,
+    only: str | None = None,
+    given: Sequence[str] = (),
+    jobs: int | None = None,
+    profile: str | None = None,
+) -> bool:
     """Execute what is out of date, in order, `jobs` notebooks at a time; return whether all went well.
 
-    given: `name=value` texts; checked against the notebooks' parameters before anything runs.
+    given: `name=value` texts; checked against the notebooks' parameters before anything runs. jobs: None for two, or
+    for what the profile says. profile: name or path of a profile, for notebooks that run as jobs of a scheduler.
     """
+    handed = find(profile, study.root) if profile else None
     plan = plan_of(study, given)
     wanted = needed(plan, declaration(only, study.root).name) if only else plan
     for source in study.settings.sources:
@@ -41,7 +57,7 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
     runs = study.folder / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     with processes.only_run(runs / ".lock", f"Study '{study.name}' is being run already"):
-        processes.end_orphans(runs)
+        processes.end_orphans(runs, scheduled.end)
         stale = [step.name for step in wanted if step.condition() != "up to date"]
         if not stale:
             return True
@@ -51,14 +67,22 @@ def run(study: Study, only: str | None = None, given: Sequence[str] = (), jobs: 
         (runs / "parameters.json").write_text(json.dumps({step.name: dict(step.parameters) for step in plan}), "utf-8")
         command = [
             sys.executable, "-m", "snakemake", "--snakefile", str(study.root / "notebooks" / "Snakefile"),
-            "--directory", str(study.folder), "--config", f"study={study.folder}",
-            "--cores", str(jobs), "--scheduler", "greedy", "--nolock", "--rerun-incomplete", "--keep-going",
+            "--directory", str(study.folder), "--config", f"study={study.folder}", f"handed={int(handed is not None)}",
+            *(handed.options(name_of_jobs(study.folder), jobs) if handed else options_here(jobs)),
+            "--scheduler", "greedy", "--nolock", "--rerun-incomplete", "--keep-going",
             "--quiet", "host", "progress",
             # Snakemake goes by times and by what it remembers; what the executed notebooks recorded decides.
             "--rerun-triggers", "mtime", "params", "input", "--forcerun", *stale,
             "--", wanted[-1].seen_from_study(wanted[-1].stamp) if only else "all",
         ]  # fmt: skip
-        return _follow(command, runs / "snakemake.log", study.root, jobs)
+        return _follow(command, runs / "snakemake.log", study.root, jobs, handed)
+
+
+def options_here(jobs: int | None) -> list[str]:
+    """Return Snakemake's options for notebooks on this machine."""
+    # Two notebooks that load a model on the same GPUs at once do not fit: one has them all. Ray shares its own out.
+    most = str(jobs or min(2, os.cpu_count() or 1))
+    return ["--cores", most, "--resources", "gpu=1"]
 
 
 def plan_of(study: Study, given: Sequence[str] = ()) -> list[Step]:
@@ -77,6 +101,14 @@ def needed(plan: Sequence[Step], chosen: str) -> list[Step]:
         found.add(step.name)
         todo += [writer for name in step.entry.reads if (writer := writers[name]).name not in found]
     return [step for step in plan if step.name in found]
+
+
+def unfinished(study: Study, only: str | None = None) -> dict[str, int]:
+    """Return the notebooks that ran with requests unanswered, and how many: of all, or of those that `only` needs."""
+    plan = steps(study)
+    wanted = needed(plan, declaration(only, study.root).name) if only else plan
+    counts = {step.name: int((step.recorded() or {}).get("unanswered", 0)) for step in wanted}
+    return {name: number for name, number in counts.items() if number}
 
 
 def chains(plan: Sequence[Step]) -> dict[str, int]:
@@ -131,6 +163,11 @@ def execute(step: Step) -> None:
     except PapermillExecutionError as problem:
         partial.replace(step.failed)
         raise RecenterError(_failure(step, problem)) from None
+    except RuntimeError as problem:  # in its first seconds a kernel dies of this one, later of its DeadKernelError
+        if "Kernel died" not in str(problem):
+            raise
+        partial.replace(step.failed)
+        raise RecenterError(_death(step)) from None
     finally:
         partial.unlink(missing_ok=True)
         pid.unlink(missing_ok=True)
@@ -139,18 +176,40 @@ def execute(step: Step) -> None:
 def _stamp(step: Step, record: Mapping[str, Any]) -> None:
     # By content: the next run of Snakemake sees no change where a notebook wrote the same tables again.
     step.stamp.write_text(json.dumps(record["outputs"], sort_keys=True), "utf-8")
+    # After a clock was set back, what was made before seems newer, and Snakemake takes the job for a failed one.
+    made = step.stamp.stat().st_mtime
+    for path in step.inputs:
+        with suppress(OSError):
+            if path.stat().st_mtime > made:
+                os.utime(path, (made, made))
 
 
 def _failure(step: Step, problem: Any) -> str:
     said = f"{problem.evalue}" if problem.ename == "RecenterError" else f"{problem.ename}: {problem.evalue}"
-    first = next(iter(problem.source.strip().splitlines()), "")
-    cells = notebooks.read(step.failed)["cells"][: problem.cell_index]
-    # Counted as in the stored notebook, which lacks the cell that papermill put in.
-    place = problem.cell_index + 1 - sum("injected-parameters" in cell["metadata"]["tags"] for cell in cells)
+    if problem.ename == "MemoryError":
+        said = f"its memory is used up ({said.removesuffix(': ')}). {MORE_MEMORY}"
     return (
-        f"Notebook {step.name} failed in cell {place} (`{first}`): {said}\n"
+        f"Notebook {step.name} failed in {_place(step, problem.cell_index)}: {said}\n"
         f"  What ran is in {step.failed}. Mend the cause and run again: what is finished stays finished."
     )
+
+
+def _death(step: Step) -> str:
+    cells = notebooks.read(step.failed)["cells"]
+    begun = [place for place, cell in enumerate(cells) if cell["metadata"].get("papermill", {}).get("start_time")]
+    where = f"in {_place(step, begun[-1])}" if begun else "before its first cell"
+    return (
+        f"Notebook {step.name} was killed {where}, most likely by a limit on memory or because the machine had none "
+        f"left. {MORE_MEMORY}\n  What ran is in {step.failed}. Run again: what is finished stays finished."
+    )
+
+
+def _place(step: Step, index: int) -> str:
+    """Return a cell's number, as in the stored notebook, which lacks the cell that papermill put in, and first line."""
+    cells = notebooks.read(step.failed)["cells"]
+    injected = sum("injected-parameters" in cell["metadata"]["tags"] for cell in cells[:index])
+    first = next(iter(cells[index]["source"].strip().splitlines()), "")
+    return f"cell {index + 1 - injected} (`{first}`)"
 
 
 def _remember(path: Path, record: Mapping[str, Any]) -> None:
@@ -164,14 +223,20 @@ def _remember(path: Path, record: Mapping[str, Any]) -> None:
     notebooks.write(notebook, path)
 
 
-def _follow(command: list[str], log: Path, root: Path, jobs: int) -> bool:
+def _follow(command: list[str], log: Path, root: Path, jobs: int | None, handed: Profile | None) -> bool:
     environment = os.environ | {"RECENTER_ROOT": str(root), "PYTHONUNBUFFERED": "1"}
+    if handed:
+        name = name_of_jobs(log.parents[1])
+        scheduled.begin(log.parent, handed, name)
+        # What a profile calls `python` is this one.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+        environment |= {"PATH": path, PROFILE: str(handed.file.parent), JOBS: name}
     # Two notebooks that train with a thread a core each keep waiting for each other: several times slower.
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // (jobs or 2))))
     environment.pop("PYTHONWARNINGS", None)
     pid = log.with_suffix(".pid")
     with (
-        log.open("w", encoding="utf-8") as record,
+        log.open("wb", buffering=0) as record,
         subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -184,22 +249,53 @@ def _follow(command: list[str], log: Path, root: Path, jobs: int) -> bool:
     ):
         assert process.stdout is not None
         processes.record(pid, process.pid)
-        shown = 0
+        shown, silent, told = 0, dict[str, None](), set[str]()
         try:
-            for line in process.stdout:
-                record.write(line)
+            for line in scheduled.spoken(process.stdout, log.parent, PREFIX) if handed else process.stdout:
+                with suppress(OSError):  # on a full disk the log ends, and the run goes on as far as it can
+                    record.write(line.encode("utf-8", "replace"))
                 if line.startswith(PREFIX):
                     shown += 1
-                    print(line.removeprefix(PREFIX), end="", file=sys.stderr, flush=True)
+                    print(said := line.removeprefix(PREFIX), end="", file=sys.stderr, flush=True)
+                    if said.endswith(" …\n"):
+                        silent[said.removesuffix(" …\n")] = None
+                    for name in [name for name in silent if said.startswith((f"{name} done ", f"Notebook {name} "))]:
+                        del silent[name]
+                    if said.startswith("Notebook "):
+                        told.add(said.split(" ", 2)[1])
+                elif not handed and line.startswith("Error in rule "):
+                    name = line.strip().removeprefix("Error in rule ").rstrip(":")
+                    silent.pop(name, None)
+                    if name not in told:  # itself, why
+                        shown += 1
+                        _say_ended(name)
         except KeyboardInterrupt:
-            processes.end_orphans(log.parent)
+            processes.end_orphans(log.parent, scheduled.end)
             raise
         finally:
             pid.unlink(missing_ok=True)
-    if process.returncode and not shown:
+    if process.returncode < 0:
+        cause = signal.Signals(-process.returncode).name
+        print(f"Snakemake was ended from outside ({cause}): run again; what is finished is kept.", file=sys.stderr)
+    if handed and process.returncode >= 0:
+        for name, sentence in scheduled.endings(log.parent, log, handed).items():
+            shown += 1
+            silent.pop(name, None)
+            print(sentence, file=sys.stderr)
+        if process.returncode:
+            scheduled.end(log.parent)  # Snakemake may have given up while others were at work
+        scheduled.over(log.parent)
+    for name in silent if process.returncode > 0 else ():
+        _say_ended(name)
+    if process.returncode > 0 and not shown:
         tail = "".join(log.read_text("utf-8").splitlines(keepends=True)[-15:])
         print(f"Snakemake stopped before any notebook ran:\n{tail}\nAll it said is in {log}.", file=sys.stderr)
     return process.returncode == 0
+
+
+def _say_ended(name: str) -> None:
+    sentence = "was ended from outside, by a kill or for want of memory: run again; what is finished is kept."
+    print(f"Notebook {name} {sentence}", file=sys.stderr, flush=True)
 
 
 class _ProgressLines(io.TextIOBase):
@@ -214,9 +310,16 @@ class _ProgressLines(io.TextIOBase):
         return len(text)
 
 
+#: Where a job's lines go besides, for the run that handed it in.
+_SAID: list[Path] = []
+
+
 def _say(text: str) -> None:
     for line in text.splitlines():
         print(PREFIX + line, flush=True)
+        for file in _SAID:
+            with suppress(OSError), file.open("a", encoding="utf-8") as said:
+                said.write(f"{line}\n")
 
 
 def main() -> int:
@@ -224,8 +327,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("study")
     parser.add_argument("notebook")
+    parser.add_argument("--handed", action="store_true", help="it is a scheduler's job, and shares only files")
     arguments = parser.parse_args()
     step = next(step for step in planned(arguments.study) if step.name == arguments.notebook)
+    if arguments.handed:
+        os.environ[databases.SHARED] = "1"
+        _SAID.append(step.executed.with_suffix(".said"))
     if (record := step.recorded()) and step.condition() == "up to date":
         # Snakemake plans all that stands behind a notebook, before it can know that the tables are the same again.
         _stamp(step, record)
@@ -236,6 +343,9 @@ def main() -> int:
         execute(step)
     except RecenterError as problem:
         _say(str(problem))
+        return 1
+    except OSError as problem:
+        _say(f"Notebook {step.name} could not be run: {disk_problem(problem)}")
         return 1
     _say(f"{step.name} done in {time.monotonic() - started:.0f} s")
     return 0

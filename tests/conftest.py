@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.workspaces import ROOT, copied, new_workspace, recenter
+from tests.workspaces import ROOT, TEST_KEY, copied, new_workspace, recenter
 
 # How long an example takes says how busy the machine is. The same examples each time: what passed passes again, and
 # `make fuzz` is there to look further.
@@ -162,6 +162,18 @@ def finished_demo(once: Once) -> Path:
         assert done.returncode == 0, done.stderr + done.stdout
 
     return once("finished", finish)
+
+
+@pytest.fixture(scope="session")
+def finished_book(finished_demo: Path, once: Once) -> Path:
+    """The demo's book, built with warnings as errors in a workspace of its own, by somebody with a key. For reading."""
+
+    def build(root: Path) -> None:
+        done = recenter(copied(finished_demo, root), "book", "demo", RECENTER_TEST_KEY=TEST_KEY)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == f"Built {root / 'book/_build/html/index.html'}"
+
+    return once("finished-book", build) / "book" / "_build" / "html"
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
-from recenter_utils.errors import RecenterError, nearest
+from recenter_utils.documents import read_yaml
+from recenter_utils.errors import RecenterError, nearest, printable
 from recenter_utils.settings.attributes import Annotation, Extraction, Merging, Sampling, Source, UserRules, Verifier
 from recenter_utils.settings.relevance import Calibration, Grpo, Pairing, Replacement, Selector
 from recenter_utils.settings.responses import Planning, Preferences, Responses, Reward
@@ -99,10 +99,7 @@ def load(path: Path) -> Settings:
     """Read a study file; every fault becomes one sentence that names the file, the key and the remedy."""
     if not path.is_file():
         raise RecenterError(f"There is no study file {path}. 'recenter new {path.parent.name} --chats FILE' makes one.")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise RecenterError(f"{path} is not readable YAML: {' '.join(str(problem).split())}") from None
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise RecenterError(f"{path} must be a mapping of settings, such as 'title: My study'.")
     return check(data, str(path))
@@ -113,16 +110,18 @@ def check(data: dict[str, Any], where: str) -> Settings:
     try:
         settings = Settings.model_validate(data)
     except ValidationError as problem:
-        faults = [_sentence(dict(fault), data) for fault in problem.errors()[:3]]
+        faults = [printable(_sentence(dict(fault), data), 500) for fault in problem.errors()[:3]]
         raise RecenterError(f"{where}: {' '.join(faults)}") from None
     names = [source.name for source in settings.sources]
     if not names and (settings.pairing.format == "prompts" or settings.pairing.prompts is None):
         raise RecenterError(f"{where}: 'sources' is empty; name a corpus. Only a benchmark of relevance needs none.")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise RecenterError(f"{where}: two sources are called '{twice[0]}'; names must differ.")
+        raise RecenterError(f"{where}: two sources are called '{printable(twice[0])}'; names must differ.")
     for role, named in settings.models:
         if isinstance(named, tuple) and (twice := sorted({name for name in named if named.count(name) > 1})):
-            raise RecenterError(f"{where}: 'models.{role}' names '{twice[0]}' twice; each model answers once.")
+            raise RecenterError(
+                f"{where}: 'models.{role}' names '{printable(twice[0])}' twice; each model answers once."
+            )
     return settings
 
 
