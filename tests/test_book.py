@@ -13,17 +13,13 @@ from recenter_utils.inference.prompts import prompt_names
 from recenter_utils.study import Study
 from recenter_utils.tables import TABLES
 from tests import one_process
-from tests.workspaces import add_study, copied, recenter
+from tests.workspaces import add_study, recenter
 
 
-@pytest.fixture(scope="module")
-def book(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def book(finished_book: Path) -> Path:
     """The demo's book, built with warnings as errors."""
-    root = copied(finished_demo, tmp_path_factory.mktemp("book") / "workspace")
-    done = recenter(root, "book", "demo")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"Built {root / 'book/_build/html/index.html'}"
-    return root / "book" / "_build" / "html"
+    return finished_book
 
 
 def pages(book: Path) -> list[Path]:

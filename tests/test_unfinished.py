@@ -11,6 +11,7 @@ from recenter_utils.book import build
 from recenter_utils.errors import RecenterError
 from recenter_utils.steps import code_hash, steps
 from recenter_utils.study import Study
+from recenter_utils.workflow import unfinished
 from tests import one_process
 from tests.test_workflow import started
 from tests.workspaces import add_study, recenter, table_bytes
@@ -41,6 +42,8 @@ def test_a_notebook_left_unfinished_is_run_again(demo_copy: Path) -> None:
     file = demo_copy / "data" / "demo" / "runs" / "02-attributes.ipynb"
     file.write_text(file.read_text().replace('"unanswered": 0', '"unanswered": 4'))
     assert condition("02-attributes") == "unfinished: 4 requests got no answer"
+    assert unfinished(Study.open("demo"), "03") == {"02-attributes": 4}
+    assert unfinished(Study.open("demo"), "01") == {}
     # It writes the same tables again: what reads them is not run.
     assert started(recenter(demo_copy, "run", "demo", "--only", "merging")) == ["02-attributes"]
     assert condition("02-attributes") == "up to date"
