@@ -84,7 +84,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in (workspace / "data").iterdir()) == ["demo", "published"]
+    assert sorted(path.name for path in (workspace / "data").iterdir()) == ["demo", "measured", "published"]
 
 
 def test_doctor_names_keys_without_showing_them(workspace: Path) -> None:
