@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from recenter_utils.cluster.connection import wanted
@@ -44,11 +43,8 @@ def taken(step: Step) -> Taken:
 
 
 def gpus_of(model: Model) -> int:
-    """Return how many GPUs vLLM uses: those it splits a model over, for each replica; 0 for the other engines."""
-    if model.engine != "vllm":
-        return 0
-    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "replicas")
-    return math.prod(int(model.options.get(size, 1)) for size in sizes)
+    """Return how many GPUs vLLM uses for all replicas of a model; 0 for the other engines."""
+    return model.gpus_each * int(model.options.get("replicas", 1))
 
 
 def _asking(step: Step) -> int:

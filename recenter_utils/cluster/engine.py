@@ -39,6 +39,12 @@ class RayEngine(Engine):
         from recenter_utils.inference.engines import local_engine
 
         self._here = local_engine(model)
+        self._gpus = 0
+
+    @property
+    def gpus(self) -> int:
+        """See `Engine.gpus`: those of all actors."""
+        return self._gpus
 
     def order(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Return the requests as the engine in an actor likes them: a block holds neighbours."""
@@ -67,6 +73,7 @@ class RayEngine(Engine):
         each = resources(self.model)
         most = self.model.options.get("replicas")
         size = min(len(blocks), connection.workers(each, int(most) if most else None))
+        self._gpus = size * int(each.get("GPU", 0))
         return mapped(blocks, Asking, (self.model.model_dump(), recenter_utils.__version__), each, size)
 
 
@@ -74,9 +81,8 @@ def resources(model: Model) -> dict[str, float]:
     """Return what an actor takes of the cluster: the GPUs that vLLM splits the model over, or else a processor."""
     total = connection.connect().cluster_resources()
     if model.engine == "vllm":
-        split = int(model.options.get("tensor_parallel_size", 1)) * int(model.options.get("pipeline_parallel_size", 1))
         # Without a GPU in the cluster vLLM takes every processor of a machine.
-        return {"GPU": split} if total.get("GPU") else {"CPU": max(1, int(total["CPU"]) // _machines())}
+        return {"GPU": model.gpus_each} if total.get("GPU") else {"CPU": max(1, int(total["CPU"]) // _machines())}
     return {"CPU": 1}
 
 

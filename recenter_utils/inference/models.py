@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +73,14 @@ class Model(BaseModel):
     def decisive_options(self) -> dict[str, Any]:
         """Those options that decide what is answered, and not only how the model is run."""
         names = _DECISIVE[self.engine]
-        return {name: value for name, value in self.options.items() if names is None or name in names}
+        chosen = set(self.options) - {"replicas"} if names is None else names
+        return {name: value for name, value in self.options.items() if name in chosen}
+
+    @property
+    def gpus_each(self) -> int:
+        """How many GPUs a copy of it takes: those that vLLM splits it over; 0 for the other engines."""
+        split = ("tensor_parallel_size", "pipeline_parallel_size")
+        return math.prod(int(self.options.get(way, 1)) for way in split) if self.engine == "vllm" else 0
 
     @property
     def priced(self) -> bool:

@@ -39,10 +39,7 @@ def shares(model: Model, most: int | None = None) -> list[Share]:
     wanted = model.options.get("replicas")
     if wanted is not None and not (type(wanted) is int and wanted >= 1):
         raise RecenterError(f"Model '{model.name}': options.replicas is {wanted!r}; give a whole number from 1.")
-    each = 1
-    for name in ("tensor_parallel_size", "pipeline_parallel_size"):
-        each *= int(model.options.get(name, 1))
-    gpus = visible_gpus()
+    gpus, each = visible_gpus(), model.gpus_each
     room = max(1, len(gpus) // each) if gpus else wanted or 1
     number = min(room, wanted or room, most or room)
     if gpus:
