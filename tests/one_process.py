@@ -23,7 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from recenter_utils import workflow
+from recenter_utils import execution, workflow
 from recenter_utils.declarations import declaration
 from recenter_utils.study import Study
 from tests.workspaces import environment
@@ -91,7 +91,7 @@ def main() -> None:
     for step in plan:
         if step.name in needed and step.condition() != "up to date":
             print(f"{step.name} …", flush=True)
-            workflow.execute(step)
+            execution.execute(step)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def _victims(pid: int, name: str) -> Sequence[psutil.Process]:
         return [command, *family]
     if name == "the command":
         return [command]
-    module = {"Snakemake": "snakemake", "a notebook's process": "recenter_utils.workflow"}.get(
+    module = {"Snakemake": "snakemake", "a notebook's process": "recenter_utils.execution"}.get(
         name, "ipykernel_launcher"
     )
     return [member for member in family if _module(member) == module][:1]
@@ -153,7 +153,7 @@ def _notebook(process: psutil.Process) -> str:
     """Return the notebook that a process, or its parent, runs; empty where it is of no single one."""
     with suppress(psutil.Error):
         for member in (process, process.parent()):
-            if member and _module(member) == "recenter_utils.workflow":
+            if member and _module(member) == "recenter_utils.execution":
                 return next(word for word in member.cmdline()[::-1] if not word.startswith("-"))
     return "no notebook"
 

@@ -15,7 +15,7 @@ import polars as pl
 import psutil
 import pytest
 
-from recenter_utils import processes, workflow
+from recenter_utils import execution, processes, workflow
 from recenter_utils.attributes import extraction
 from recenter_utils.errors import RecenterError, disk_problem
 from recenter_utils.inference import cache as cache_module
@@ -244,7 +244,7 @@ def test_inputs_from_the_future_do_not_stay_newer_than_what_is_made_of_them(demo
     future = time.time() + 86400
     for path in step.inputs:
         os.utime(path, (future, future))
-    workflow._stamp(step, step.record())
+    execution._stamp(step, step.record())
     assert all(path.stat().st_mtime <= step.stamp.stat().st_mtime for path in step.inputs)
 
 
@@ -272,7 +272,7 @@ def test_a_notebook_whose_kernel_dies_as_it_starts_is_said_to_be_killed(
     monkeypatch.setattr(papermill, "execute_notebook", dies)
     step = next(iter(steps(Study.open("demo"))))
     with pytest.raises(RecenterError, match="Notebook 01-users was killed before its first cell, .* memory"):
-        workflow.execute(step)
+        execution.execute(step)
     assert step.failed.is_file()
 
 
@@ -286,7 +286,7 @@ def test_a_notebook_that_was_ended_before_it_said_a_word_is_named(
         "Error in rule 10-pairs:",
     ]
     command = [sys.executable, "-c", f"import sys; print({chr(10).join(said)!r}); sys.exit(1)"]
-    assert not workflow._follow(command, tmp_path / "snakemake.log", tmp_path, 2, None)
+    assert not workflow._follow(command, tmp_path / "snakemake.log", tmp_path, None)
     told = capsys.readouterr().err
     assert told.count("was ended from outside") == 1
     assert "Notebook 10-pairs was ended from outside, by a kill or for want of memory: run again" in told
