@@ -9,9 +9,9 @@ import yaml
 
 from recenter_utils.errors import RecenterError, printable
 
-#: Besides its own errors, the library lets pass what Python says of values that look like a date or a number and are
-#: none, and of what is nested too deep.
-_FAULTS = (yaml.YAMLError, ValueError, OverflowError, AttributeError, TypeError, RecursionError)
+#: Besides its own errors and the disk's, the library lets pass what Python says of values that look like a date or a
+#: number and are none, and of what is nested too deep.
+_FAULTS = (yaml.YAMLError, OSError, ValueError, OverflowError, AttributeError, TypeError, RecursionError)
 
 
 def read_yaml(path: Path) -> Any:

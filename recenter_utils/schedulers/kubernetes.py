@@ -19,8 +19,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from recenter_utils.documents import read_yaml
 from recenter_utils.errors import RecenterError
 
 #: Variables that a run sets for these commands: the folder of its profile, and what the study's jobs are called.
@@ -95,12 +94,8 @@ def manifest(template: dict[str, Any], script: Path, name: str) -> dict[str, Any
 
 def submit(script: Path) -> str:
     """Hand in a job and return its name."""
-    template = Path(os.environ[PROFILE]) / "job.yaml"
-    try:
-        filled = yaml.safe_load(template.read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise RecenterError(f"{template} is not readable YAML: {' '.join(str(problem).split())}.") from None
-    job = manifest(filled, script, os.environ[JOBS])
+    template = read_yaml(Path(os.environ[PROFILE]) / "job.yaml")
+    job = manifest(template, script, os.environ[JOBS])
     _kubectl("create", "--filename", "-", given=json.dumps(job))
     return str(job["metadata"]["name"])
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
+from recenter_utils.documents import read_yaml
 from recenter_utils.errors import RecenterError, nearest
 from recenter_utils.schedulers import kubernetes, slurm
 
@@ -63,10 +62,7 @@ def find(profile: str, root: Path) -> Profile:
             f"There is no profile '{profile}': name one of {', '.join(names)}, or the folder of your own with its "
             f"config.yaml.{nearest(profile, names)}"
         )
-    try:
-        settings = yaml.safe_load(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise RecenterError(f"{file} is not readable YAML: {' '.join(str(problem).split())}.") from None
+    settings = read_yaml(file)
     if not isinstance(settings, dict) or "executor" not in settings:
         raise RecenterError(f"{file} names no executor: write 'executor: slurm', or leave --profile out.")
     found = Profile(file.resolve(), settings)
