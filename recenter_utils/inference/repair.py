@@ -15,6 +15,7 @@ from recenter_utils import processes
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.cache import ROW, Cache, mark
 from recenter_utils.inference.requests import Answer
+from recenter_utils.schedulers import jobs
 from recenter_utils.study import Study
 
 _ROWS = 1024  # read at a time, and halved where one of them cannot be read
@@ -30,7 +31,7 @@ def repair(study: Study) -> str:
     runs = study.folder / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     with processes.only_run(runs / ".lock", f"Study '{study.name}' is being run"):
-        processes.end_orphans(runs)
+        processes.end_orphans(runs, jobs.end)
         return "\n".join([_answers(study.cache), _embeddings(study.embedding_cache)])
 
 

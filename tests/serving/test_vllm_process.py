@@ -17,7 +17,8 @@ import pytest
 import stand_in
 from asking import ask, question
 
-from recenter_utils.inference.engines.vllm import RESTARTS, VLLMEngine
+from recenter_utils.inference.engines.vllm import VLLMEngine
+from recenter_utils.inference.engines.vllm_replica import RESTARTS
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Request
 from recenter_utils.inference.tasks import RELEVANCE_JUDGMENT

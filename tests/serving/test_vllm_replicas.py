@@ -14,8 +14,9 @@ from asking import ask, question
 
 from recenter_utils.errors import RecenterError
 from recenter_utils.inference.engines import local_engine
-from recenter_utils.inference.engines.vllm import RESTARTS, VLLMEngine
+from recenter_utils.inference.engines.vllm import VLLMEngine
 from recenter_utils.inference.engines.vllm_order import ordered
+from recenter_utils.inference.engines.vllm_replica import RESTARTS
 from recenter_utils.inference.engines.vllm_shares import shares, visible_gpus
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Request

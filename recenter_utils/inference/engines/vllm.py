@@ -11,7 +11,6 @@ from typing import Any
 
 from recenter_utils.inference.engines.base import Deliver, Engine
 from recenter_utils.inference.engines.vllm_order import ordered
-from recenter_utils.inference.engines.vllm_replica import RESTARTS as RESTARTS
 from recenter_utils.inference.engines.vllm_replica import Replica
 from recenter_utils.inference.engines.vllm_shares import shares
 from recenter_utils.inference.models import Model
