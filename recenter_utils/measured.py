@@ -1,6 +1,6 @@
-"""The book's page of measurements: speed beside other tools and physical limits, and what faults cost.
+"""The book's page of measurements: speed beside other tools and limits, large corpora, vLLM, and what faults cost.
 
-Both are measured by commands of their own, which write CSV files into data/measured; nothing here measures.
+All are measured by commands of their own, which write CSV files into data/measured; nothing here measures.
 """
 
 from __future__ import annotations
@@ -12,32 +12,50 @@ from pathlib import Path
 
 from recenter_utils.errors import RecenterError
 
-BENCHMARKS, FAULTS = "benchmarks.csv", "faults.csv"
+BENCHMARKS, CORPORA, VLLM, FAULTS = "benchmarks.csv", "corpora.csv", "vllm.csv", "faults.csv"
+
+_CIRCUMSTANCES = ("machine", "load", "date")
 
 #: What each file must have, and the command that writes it.
 COLUMNS = {
     BENCHMARKS: (
         "part", "size", "unit", "seconds", "instead", "instead_seconds", "quicker", "limit", "limit_seconds",
-        "over_limit", "peak_mb", "rounds", "note", "growth", "instead_growth", "machine", "load", "date",
+        "over_limit", "peak_mb", "rounds", "note", "growth", "instead_growth", *_CIRCUMSTANCES,
+    ),
+    CORPORA: (
+        "rows", "text_gb", "users", "kept", "seconds", "rows_a_second", "over_limit", "before_mb", "peak_mb",
+        *_CIRCUMSTANCES,
+    ),
+    VLLM: (
+        "way", "beside", "ratio", "requests_a_second", "computed_before", "beside_requests_a_second",
+        "beside_computed_before", "rounds", "groups", *_CIRCUMSTANCES,
     ),
     FAULTS: ("fault", "injected", "survived", "lost", "asked_twice", "message", "seconds"),
 }  # fmt: skip
-COMMANDS = {BENCHMARKS: "make benchmarks", FAULTS: "python -m tests.faults"}
+COMMANDS = {
+    BENCHMARKS: "make benchmarks",
+    CORPORA: "python -m tests.benchmarks.corpora",
+    VLLM: "python -m tests.benchmarks.vllm_use",
+    FAULTS: "python -m tests.faults",
+}
 
 Rows = list[dict[str, str]]
 
 
 def page(root: Path) -> str:
     """Return the page as MyST Markdown. root: the workspace. Raises RecenterError where a file lacks a column."""
-    speed, faults = (_read(root / "data" / "measured" / name) for name in (BENCHMARKS, FAULTS))
     parts = [
         "# Measured\n\nHow quick the heavy parts are, and what a study loses where something breaks: measured on a "
-        "real machine, with the command that measures it again.",
-        "## Speed",
-        *(_speed(speed) if speed else [_missing(BENCHMARKS)]),
-        "## Faults",
-        *(_faults(faults) if faults else [_missing(FAULTS)]),
+        "real machine, with the command that measures it again."
     ]
+    for heading, name, shown in (
+        ("Speed", BENCHMARKS, _speed),
+        ("Corpora of the size of WildChat", CORPORA, _corpora),
+        ("vLLM", VLLM, _vllm),
+        ("Faults", FAULTS, _faults),
+    ):
+        rows = _read(root / "data" / "measured" / name)
+        parts += [f"## {heading}", *(shown(rows) if rows else [_missing(name)])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -47,12 +65,10 @@ def cell(text: str) -> str:
 
 
 def _speed(rows: Rows) -> list[str]:
-    about = rows[0]
     largest = {row["part"]: row for row in rows}  # sizes come in order
     notes = {part: row["note"] for part, row in largest.items() if row["note"]}
     return [
-        f"Measured by `make benchmarks` (`python -m tests.benchmarks`) on {about['date']}. The machine: "
-        f"{cell(about['machine'])}; {cell(about['load'])}.",
+        _measured(BENCHMARKS, rows),
         "Each part stands beside the tool that a user would pick instead and beside its physical limit: what any way "
         "of doing it has to do. The three take turns in one process, so that a busy machine slows all of them alike. "
         "**Ratios are the results**, medians over up to three turns (a busy machine has time for fewer): *times "
@@ -90,6 +106,49 @@ def _speed(rows: Rows) -> list[str]:
     ]  # fmt: skip
 
 
+def _corpora(rows: Rows) -> list[str]:
+    return [
+        _measured(CORPORA, rows),
+        "Generated conversations in the shape of WildChat's go through the local filters of page *01 Users*, once; no "
+        "model is asked. *Times the limit* is the time by that of a bare polars scan of the same text. Each size has a "
+        "process of its own; *memory before* is what its libraries hold when it begins.",
+        _table(
+            (
+                "conversations", "text (GB)", "users", "kept", "seconds", "conversations a second", "times the limit",
+                "memory before (MB)", "memory at its peak (MB)",
+            ),
+            (
+                (
+                    *(f"{int(row['rows']):,}", row["text_gb"], f"{int(row['users']):,}", f"{int(row['kept']):,}"),
+                    *(row[name] for name in ("seconds", "rows_a_second", "over_limit", "before_mb", "peak_mb")),
+                )
+                for row in rows
+            ),
+        ),
+    ]  # fmt: skip
+
+
+def _vllm(rows: Rows) -> list[str]:
+    return [
+        _measured(VLLM, rows),
+        "A tiny model of random weights, on vLLM's build for processors, answers questions in groups with one "
+        f"beginning each, {rows[0]['groups']} groups a turn. A ratio is that of requests a second, the median over "
+        "rounds in which both ways take turns. *Computed before* is the share of the prompts' tokens that vLLM had "
+        "kept. On GPUs, computing weighs more and handing requests around less; none of this was measured there.",
+        _table(
+            ("way", "beside", "ratio", "requests a second", "computed before", "rounds"),
+            (
+                (
+                    row["way"], row["beside"], row["ratio"],
+                    f"{row['requests_a_second']}, {row['beside_requests_a_second']}",
+                    f"{float(row['computed_before']):.0%}, {float(row['beside_computed_before']):.0%}", row["rounds"],
+                )
+                for row in rows
+            ),
+        ),
+    ]  # fmt: skip
+
+
 def _faults(rows: Rows) -> list[str]:
     injected, survived = (sum(int(row[name]) for row in rows) for name in ("injected", "survived"))
     lost, twice = (sum(int(row[name]) for row in rows) for name in ("lost", "asked_twice"))
@@ -109,6 +168,12 @@ def _faults(rows: Rows) -> list[str]:
             ),
         ),
     ]
+
+
+def _measured(name: str, rows: Rows) -> str:
+    about = rows[0]
+    where = f"{cell(about['machine'])}; {cell(about['load'])}"
+    return f"Measured by `{COMMANDS[name]}` on {about['date']}. The machine: {where}."
 
 
 def _missing(name: str) -> str:

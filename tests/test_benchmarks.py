@@ -105,21 +105,45 @@ def test_the_page_shows_what_was_measured_and_on_what(tmp_path: Path) -> None:
     (folder / "faults.csv").write_text(
         "fault,injected,survived,lost,asked_twice,message,seconds\nkill -9,20,20,0,0,a | b <i>,61\n", "utf-8"
     )
+    corpus = {"rows": 4_700_000, "text_gb": 36.6, "users": 470_000, "kept": 9000, "seconds": 99.0}
+    corpus |= {"rows_a_second": 47_000.0, "over_limit": 9.5, "before_mb": 210.0, "peak_mb": 905.0}
+    table.save([corpus | about], folder / "corpora.csv")
+    way = {"way": "sorted", "beside": "shuffled", "ratio": 3.9, "requests_a_second": 80.0, "computed_before": 0.82}
+    way |= {"beside_requests_a_second": 20.5, "beside_computed_before": 0.12, "rounds": 3, "groups": 16}
+    table.save([way | about], folder / "vllm.csv")
     page = measured.page(tmp_path)
     assert page.startswith("# Measured\n")
-    for words in ("2 cores", "nothing else", "2026-01-02", "python -m tests.benchmarks", "python -m tests.faults"):
+    for words in ("2 cores", "nothing else", "2026-01-02", *measured.COMMANDS.values()):
         assert words in page
     assert "| merging | 100 rows | 80 | 20 | 1 |" in page  # the largest size stands for the part
     assert "| merging | 10 rows |" in page
     assert "a tool &lt;b&gt;" in page
+    assert "| 4,700,000 | 36.6 | 470,000 | 9,000 | 99 | 47000 | 9.5 | 210 | 905 |" in page
+    assert "| sorted | shuffled | 3.9 | 80, 20.5 | 82%, 12% | 3 |" in page
     assert "| kill -9 | 20 | 20 | 0 | 0 |" in page
     assert "a \\| b &lt;i&gt;" in page
 
 
+def test_a_corpus_of_any_size_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "corpora.csv"
+    for size in ("--rows", "300", "--rows", "900"), ("--rows", "900"):  # the second time the rows are there
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.corpora", *size, "--folder", tmp_path, "--table", path],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["rows"]) for row in rows] == [int(number) for number in size[1::2]]
+        assert set(rows[0]) >= set(measured.COLUMNS[measured.CORPORA])
+        assert all(0 < float(row["before_mb"]) < float(row["peak_mb"]) for row in rows)
+        assert all(float(row["text_gb"]) > 0 and float(row["seconds"]) > 0 for row in rows)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["300", "900", "corpora.csv"]
+
+
 def test_a_page_without_measurements_says_how_to_measure(tmp_path: Path) -> None:
     page = measured.page(tmp_path)
-    assert "make benchmarks" in page
-    assert "python -m tests.faults" in page
+    assert all(command in page for command in measured.COMMANDS.values())
     assert "|" not in page
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 from hypothesis import given, settings
@@ -63,19 +65,22 @@ def test_windows_are_those_of_the_definition(turns, window, length):
     said=st.lists(st.tuples(st.integers(0, 3), PIECES, st.integers(0, 8)), max_size=40),
     parts=st.integers(1, 5),
     least=st.integers(1, 3),
+    held=st.sampled_from([0, 20, 1000]),
 )
-def test_the_most_frequent_window_of_a_user_is_counted_over_batches(said, parts, least):
+def test_the_most_frequent_window_of_a_user_is_counted_over_batches_in_memory_or_not(said, parts, least, held):
     users = pl.Series([user for user, _, _ in said], dtype=pl.UInt64)
     turns = pl.Series([piece * times for _, piece, times in said], dtype=pl.String)
-    repeats = Repeats()
-    for part in range(parts):
-        mine = pl.arange(len(said), eager=True) % parts == part
-        repeats.add(templates.counted(users.filter(mine), turns.filter(mine), 20))
+    with TemporaryDirectory() as folder:
+        repeats = Repeats(Path(folder), held)
+        for part in range(parts):
+            mine = pl.arange(len(said), eager=True) % parts == part
+            repeats.add(templates.counted(users.filter(mine), turns.filter(mine), 20))
+        most = repeats.most(least)
     counted: dict[int, Counter] = defaultdict(Counter)
     for user, found in zip(users, naive(turns.to_list(), 20), strict=True):
         counted[user].update(found)
     expected = {user: max(counts.values(), default=0) for user, counts in counted.items()}
-    assert dict(repeats.most(least).iter_rows()) == {user: most for user, most in expected.items() if most >= least}
+    assert dict(most.iter_rows()) == {user: number for user, number in expected.items() if number >= least}
 
 
 def test_a_turn_shorter_than_a_window_has_none():
@@ -89,8 +94,8 @@ def test_digits_case_and_white_space_hide_no_template():
     assert hashed([plain], 120)[0] == hashed([other], 120)[0] != set()
 
 
-def test_a_window_counts_once_in_a_turn():
-    repeats = Repeats()
+def test_a_window_counts_once_in_a_turn(tmp_path):
+    repeats = Repeats(tmp_path)
     repeats.add(templates.counted(pl.Series([7], dtype=pl.UInt64), pl.Series(["a" * 6000])))
     assert dict(repeats.most(1).iter_rows()) == {7: 1}
 

@@ -10,8 +10,9 @@ over the characters of many turns, and the hash depends on the characters alone:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,8 @@ import polars as pl
 
 #: Characters hashed at a time, so that memory does not follow the batch.
 SLICE_CHARACTERS = 2_000_000
-#: Parts in which counted windows are sorted, so that sorting needs little memory beside them.
-PARTS = 16
+#: Files of windows, counted one after the other: a power of two, which a window's first bits number.
+PARTS = 64
 
 _SPACE = ord(" ")
 _WEIGHTS, (_NEXT, _USER, _MIX) = np.split(
@@ -52,29 +53,62 @@ def counted(users: pl.Series, turns: pl.Series, window: int = 120) -> Counted:
 
 
 class Repeats:
-    """How many of a user's turns share a window, counted over batches in 16 bytes of memory a window."""
+    """How many of a user's turns share a window, counted over batches.
 
-    def __init__(self) -> None:
-        self._users: list[np.ndarray] = []
-        self._keys: list[np.ndarray] = []
+    folder: an empty one, for the windows beyond those held in memory, 16 bytes each. held: so many of them.
+    """
+
+    def __init__(self, folder: Path, held: int = 2_000_000) -> None:
+        self._folder, self._room = folder, held
+        self._held: list[Counted] = []
+        self._windows = 0
 
     def add(self, found: Counted | None) -> None:
         """Count a batch's windows; None: it has none."""
         if found:
-            self._users.append(found.users)
-            self._keys.append(found.keys)
+            self._held.append(found)
+            self._windows += len(found.keys)
+            if self._windows > self._room:
+                self._put_down()
 
     def most(self, least: int) -> pl.DataFrame:
         """Return `user` and `repeats`: the turns that share the user's commonest window, where `least` or more do."""
         parts = [pl.DataFrame(schema={"user": pl.UInt64, "repeats": pl.Int64})]
-        for part in range(PARTS if self._keys else 0):
-            mine = [key >> np.uint64(60) == part for key in self._keys]
-            keys = np.concatenate([key[here] for key, here in zip(self._keys, mine, strict=True)])
-            users = np.concatenate([user[here] for user, here in zip(self._users, mine, strict=True)])
+        if any(self._folder.iterdir()):
+            self._put_down()
+            found = map(self._part, range(PARTS))
+        else:
+            found = map(_joined, [self._held])
+        for users, keys in found:
             _, first, turns = np.unique(keys, return_index=True, return_counts=True)
             often = turns >= least
             parts.append(pl.DataFrame({"user": users[first[often]], "repeats": turns[often].astype(np.int64)}))
         return pl.concat(parts).group_by("user").agg(pl.max("repeats")).sort("user")
+
+    def _put_down(self) -> None:
+        """Move what is held to files, the same window always to the same one."""
+        users, keys = _joined(self._held)
+        self._held, self._windows = [], 0
+        part = (keys >> np.uint64(64 - PARTS.bit_length() + 1)).astype(np.uint8)
+        order = np.argsort(part, kind="stable")
+        rows = np.stack([users, keys], axis=1)[order]
+        ends = np.cumsum(np.bincount(part, minlength=PARTS))
+        for number, mine in enumerate(np.split(rows, ends[:-1])):
+            with self._file(number).open("ab") as file:
+                mine.tofile(file)
+
+    def _part(self, number: int) -> Counted:
+        users, keys = np.fromfile(self._file(number), np.uint64).reshape(-1, 2).T
+        return Counted(users, keys)
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{number:02}.windows"
+
+
+def _joined(found: Sequence[Counted]) -> Counted:
+    none = np.empty(0, np.uint64)
+    users, keys = zip(Counted(none, none), *found, strict=True)
+    return Counted(np.concatenate(users), np.concatenate(keys))
 
 
 def _hashes(turns: pl.Series, block: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -32,6 +32,8 @@ from recenter_utils.tables import table
 USER_TURNS = pl.col("turns").list.eval(
     pl.element().struct.field("content").filter(pl.element().struct.field("role") == "user")
 )
+#: Rows of counts, one a user and batch, that wait to be summed to one a user; or as many as there are users.
+HELD_COUNTS = 200_000
 _FIGURES = ("n_conversations_loaded", "n_by_metadata", "n_conversations", "n_user_turns")
 
 
@@ -58,25 +60,29 @@ def collect(
 ) -> Pool:
     """Read every source and apply the filters that need no model, in the order of `tables.USER_FILTERS`.
 
-    root: the study's folder. staging: a folder that the pool reads its conversations from; `passed` and
+    root: the study's folder. staging: a folder that the pool reads its conversations from; `passed`, `windows` and
     `conversations` in it are replaced. progress: called with the number of conversations of each batch.
-    Memory holds a batch, some counts a user, and 16 bytes a window of the user turns. Sources whose
+    Memory holds a batch and some counts a user: it follows the users, and no number of conversations. Sources whose
     `filters_apply` is false are kept whole.
     """
-    passed, left = (_emptied(staging / name) for name in ("passed", "conversations"))
-    repeats = Repeats()
+    passed, windows, left = (_emptied(staging / name) for name in ("passed", "windows", "conversations"))
+    repeats = Repeats(windows)
     counts = [pl.DataFrame(schema={"user_id": pl.String, "source": pl.String} | dict.fromkeys(_FIGURES, pl.Int64))]
     problems = [table("problems").empty()]
+    part = 0
     for source in sources:
         for found in in_order(partial(_sifted, source, rules), _ahead(corpora.read(source, root))):
+            part += 1
             repeats.add(found.windows)
-            _write(found.stays, _part(passed, len(counts)))
+            _write(found.stays, _part(passed, part))
             counts.append(found.counts)
+            if sum(map(len, counts[1:])) > max(HELD_COUNTS, len(counts[0])):
+                counts = [_summed(counts)]
             problems.append(found.problems)
             if progress:
                 progress(int(found.counts["n_conversations_loaded"].sum()))
-    per_user = pl.concat(counts).group_by("user_id", maintain_order=True).agg(pl.first("source"), pl.sum(*_FIGURES))
-    users = _verdicts(per_user, repeats.most(rules.template_turns), sources, rules)
+    users = _verdicts(_summed(counts), repeats.most(rules.template_turns), sources, rules)
+    shutil.rmtree(windows)
     _write_those_of(users.filter("kept"), passed, left)
     return Pool(
         pl.scan_parquet(left / "*.parquet"),
@@ -167,6 +173,10 @@ def _counted(judged: pl.DataFrame) -> pl.DataFrame:
         pl.sum("stays").cast(pl.Int64).alias("n_conversations"),
         pl.col("said").list.len().filter("stays").sum().cast(pl.Int64).alias("n_user_turns"),
     )
+
+
+def _summed(counts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(counts).group_by("user_id", maintain_order=True).agg(pl.first("source"), pl.sum(*_FIGURES))
 
 
 def _verdicts(users: pl.DataFrame, repeated: pl.DataFrame, sources: Sequence[Source], rules: UserRules) -> pl.DataFrame:

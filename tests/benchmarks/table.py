@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -91,13 +92,18 @@ def as_text(rows: Sequence[Row]) -> str:
 def write(rows: Sequence[Row], path: Path, about: Mapping[str, str]) -> None:
     """Write the table as CSV. about: see `circumstances`."""
     slopes = growths(rows)
+    known = (dataclasses.asdict(row) | dict(zip(GROWTHS, slopes[row.part], strict=True)) | dict(about) for row in rows)
+    save([{name: row[name] for name in COLUMNS} for row in known], path)
+
+
+def save(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows with the same columns, one or more, as CSV with three significant digits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
         for row in rows:
-            known = dataclasses.asdict(row) | dict(zip(GROWTHS, slopes[row.part], strict=True)) | dict(about)
-            table.writerow([brief(cell) if isinstance(cell := known[name], float) else cell for name in COLUMNS])
+            table.writerow({name: brief(cell) if isinstance(cell, float) else cell for name, cell in row.items()})
 
 
 def brief(number: float) -> str:

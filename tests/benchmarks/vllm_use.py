@@ -1,13 +1,13 @@
 """What each way of keeping vLLM busy buys, as ratios of requests a second within one run, on the CPU build.
 
-    python tests/benchmarks/vllm_use.py [--groups 40] [--rounds 3] [--only order]
+    python -m tests.benchmarks.vllm_use [--groups 16] [--rounds 3] [--only order]
 
 A tiny model of random weights answers questions of which eight at a time share a long beginning, as those about one
 user's chats do. The store of computed prefixes holds an eighth of all beginnings, as on a GPU with thousands of users.
 On a model so small, handing requests around weighs more than on a GPU, and computing weighs less.
 
 Each pair of ways takes turns on the same loaded engine, with texts that it has not seen. A ratio is the median over
-rounds of neighbours in time.
+rounds of neighbours in time. The table of all also goes to data/measured/vllm.csv, from where the book shows it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
@@ -34,11 +36,16 @@ from recenter_utils.inference.engines.vllm import VLLMEngine
 from recenter_utils.inference.engines.vllm_order import ordered
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.requests import Request
+from tests.benchmarks import table
+from tests.workspaces import ROOT
+
+TABLE = ROOT / "data" / "measured" / "vllm.csv"
 
 SHARING, BLOCK = 8, 128  # questions with one beginning; tokens of a block of vLLM's cache on processors
 WORDS = ("bread", "garden", "letter", "flour", "kettle", "window", "recipe", "question", "morning", "river")
 
-Way = Callable[[list[Request]], float]
+Measured = Callable[[], tuple[float, float]]
+Row = dict[str, Any]
 
 
 class Kept(VLLMEngine):
@@ -90,9 +97,8 @@ def speed(engine: Kept, requests: Sequence[Request]) -> tuple[float, float]:
     return len(requests) / seconds, engine.prefix_tokens / engine.read_tokens
 
 
-def compare(name: str, other: str, one: Callable[[], tuple[float, float]], two: Callable[[], tuple[float, float]],
-            rounds: int) -> None:  # fmt: skip
-    """Print how much faster the first way is, with the speeds and shares of prefixes."""
+def compare(name: str, other: str, one: Measured, two: Measured, rounds: int) -> Row:
+    """Return, and print, how much faster the first way is, with the speeds and shares of prefixes."""
     pairs = []
     for number in range(rounds):
         if number % 2:
@@ -100,36 +106,34 @@ def compare(name: str, other: str, one: Callable[[], tuple[float, float]], two: 
         else:
             first, second = one(), two()
         pairs.append((first, second))
-    ratio = statistics.median(first[0] / second[0] for first, second in pairs)
-    fast, slow = (statistics.median(pair[place][0] for pair in pairs) for place in (0, 1))
-    hits, misses = (statistics.median(pair[place][1] for pair in pairs) for place in (0, 1))
-    print(
-        f"{name} / {other:<22} {ratio:5.2f}   {fast:6.1f} and {slow:6.1f} requests/s, "
-        f"{hits:.0%} and {misses:.0%} of prompts computed before",
-        flush=True,
-    )
+    row = {"way": name, "beside": other, "ratio": statistics.median(first[0] / second[0] for first, second in pairs)}
+    for place, whose in enumerate(("", "beside_")):
+        row[f"{whose}requests_a_second"] = statistics.median(pair[place][0] for pair in pairs)
+        row[f"{whose}computed_before"] = statistics.median(pair[place][1] for pair in pairs)
+    print({name: table.brief(cell) if isinstance(cell, float) else cell for name, cell in row.items()}, flush=True)
+    return row | {"rounds": rounds}
 
 
-def order(model: Path, groups: int, rounds: int) -> None:
-    """Print what it buys to keep shared beginnings side by side, and to begin with what is long."""
+def order(model: Path, groups: int, rounds: int) -> Iterable[Row]:
+    """Yield what it buys to keep shared beginnings side by side, and to begin with what is long."""
     draw = random.Random(1)
 
     def mixed() -> list[Request]:
         return [one for words in (20, 60, 180, 540) for one in texts(groups // 4, draw, words)]
 
     with loaded(model, groups) as engine:
-        compare(
+        yield compare(
             "sorted", "shuffled", lambda: speed(engine, ordered(texts(groups, draw))),
             lambda: speed(engine, texts(groups, draw)), rounds,
         )  # fmt: skip
-        compare(
+        yield compare(
             "longest first", "longest last", lambda: speed(engine, ordered(mixed())),
             lambda: speed(engine, ordered(mixed())[::-1]), rounds,
         )  # fmt: skip
 
 
-def windows(model: Path, groups: int, rounds: int) -> None:
-    """Print what it buys to have many requests in flight."""
+def windows(model: Path, groups: int, rounds: int) -> Iterable[Row]:
+    """Yield what it buys to have many requests in flight."""
     draw = random.Random(2)
 
     def within(engine: Kept, size: int) -> tuple[float, float]:
@@ -138,14 +142,15 @@ def windows(model: Path, groups: int, rounds: int) -> None:
 
     with loaded(model, groups) as engine:
         for size in (1, 8, 64):
-            compare("256 in flight", str(size), lambda: within(engine, 256), lambda w=size: within(engine, w), rounds)
+            fewer = partial(within, engine, size)
+            yield compare("256 in flight", str(size), partial(within, engine, 256), fewer, rounds)
 
 
-def replicas(model: Path, groups: int, rounds: int, number: int = 2) -> None:
-    """Print what it buys to have a replica on each half of the processors, beside one on all of them."""
+def replicas(model: Path, groups: int, rounds: int, number: int = 2) -> Iterable[Row]:
+    """Yield what it buys to have a replica on each half of the processors, beside one on all of them."""
     draw = random.Random(3)
     with loaded(model, groups) as one, loaded(model, groups, number) as several:
-        compare(
+        yield compare(
             f"{number} replicas", "1, on all cores", lambda: speed(several, ordered(texts(groups, draw))),
             lambda: speed(one, ordered(texts(groups, draw))), rounds,
         )  # fmt: skip
@@ -155,7 +160,7 @@ PARTS = {"order": order, "windows": windows, "replicas": replicas}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--groups", type=int, default=40)
+    parser.add_argument("--groups", type=int, default=16, help=f"of {SHARING} questions with one beginning")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=PARTS)
     given = parser.parse_args()
@@ -165,8 +170,12 @@ if __name__ == "__main__":
     os.environ |= {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_HOST_IP": "127.0.0.1"}
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}  # a process less to load
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    about, rows = {"groups": given.groups} | table.circumstances(), []
     with tempfile.TemporaryDirectory() as folder:
         tiny = make_model(Path(folder) / "tiny")
         for name, part in PARTS.items():
             if given.only in (None, name):
-                part(tiny, given.groups, given.rounds)
+                rows += [row | about for row in part(tiny, given.groups, given.rounds)]
+    if given.only is None:
+        table.save(rows, TABLE)
+        print(f"The table is in {TABLE}.")
