@@ -106,23 +106,28 @@ def test_a_cancelled_job_is_told_and_the_next_run_goes_on(
     assert table_bytes(stale_merging) == table_bytes(finished_demo)
 
 
-def test_a_job_over_its_memory_is_told_with_what_to_change(slurm: dict[str, str], stale_merging: Path) -> None:
+@pytest.mark.parametrize(
+    ("mem_mb", "told"),
+    [
+        (
+            120,
+            (
+                "was ended for using more memory than it asked for",
+                "'mem_mb' for 03-merging under 'set-resources' of {}",
+            ),
+        ),
+        (9_000_000, ("Notebook 03-merging was not taken by the scheduler: ", "Correct what {} asks for.")),
+    ],
+    ids=["over its memory", "refused"],
+)
+def test_a_job_with_unfit_memory_is_told_with_what_to_change(
+    mem_mb: int, told: tuple[str, ...], slurm: dict[str, str], stale_merging: Path
+) -> None:
     profile = stale_merging / "notebooks" / "profiles" / "slurm" / "config.yaml"
-    profile.write_text(f"{profile.read_text()}\nset-resources:\n  03-merging:\n    mem_mb: 120\n")
+    profile.write_text(f"{profile.read_text()}\nset-resources:\n  03-merging:\n    mem_mb: {mem_mb}\n")
     done = recenter(stale_merging, *MERGING, **slurm)
     assert done.returncode == 1
-    assert "was ended for using more memory than it asked for" in done.stderr
-    assert f"'mem_mb' for 03-merging under 'set-resources' of {profile}" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_job_that_slurm_refuses_is_told_in_its_words(slurm: dict[str, str], stale_merging: Path) -> None:
-    profile = stale_merging / "notebooks" / "profiles" / "slurm" / "config.yaml"
-    profile.write_text(f"{profile.read_text()}\nset-resources:\n  03-merging:\n    mem_mb: 9000000\n")
-    done = recenter(stale_merging, *MERGING, **slurm)
-    assert done.returncode == 1
-    assert "Notebook 03-merging was not taken by the scheduler: " in done.stderr
-    assert f"Correct what {profile} asks for." in done.stderr
+    assert all(words.format(profile) in done.stderr for words in told)
     assert done.stderr.count("\n") == 1
 
 
