@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,7 +57,7 @@ def _draft(file: str, row: int, value: dict[str, Any]) -> Draft:
 
 
 def _parquet(source: Source, shards: list[tuple[str, Path]]) -> Iterator[Batch]:
-    seen: set[int] = set()
+    met = _Met()
     for name, file in shards:
         first = 1
         for arrow in _decoded(source, file):
@@ -66,14 +67,31 @@ def _parquet(source: Source, shards: list[tuple[str, Path]]) -> Iterator[Batch]:
                 raise _unreadable(file, problem) from None
             mended, problems = _mended(source, drafts)
             found = pl.concat([plain, mended]).sort("row")
-            hashes = found["conversation_id"].hash()
-            known = pl.Series(map(seen.__contains__, hashes), dtype=pl.Boolean)
-            seen.update(hashes)
-            again = known | ~found["conversation_id"].is_first_distinct()
+            again = met.before(found["conversation_id"]) | ~found["conversation_id"].is_first_distinct()
             refused = _refusals(name, found.filter(again))
             problems = pl.concat([problems.join(refused, on="row", how="anti"), refused])
             yield Batch(found.filter(~again).drop("row"), problems.sort("row", maintain_order=True))
             first += arrow.num_rows
+
+
+class _Met:
+    """The identifiers of earlier batches, in eight bytes each: sorted runs of hashes, each longer than the next."""
+
+    def __init__(self) -> None:
+        self._runs: list[np.ndarray] = []
+
+    def before(self, identifiers: pl.Series) -> pl.Series:
+        """Return which of a batch were in an earlier one, and remember the batch."""
+        hashes = identifiers.hash().to_numpy()
+        known = np.zeros(len(hashes), bool)
+        for run in self._runs:
+            known |= run[np.searchsorted(run, hashes).clip(max=len(run) - 1)] == hashes
+        new = np.unique(hashes[~known])
+        while self._runs and len(self._runs[-1]) <= len(new):
+            new = np.union1d(self._runs.pop(), new)
+        if len(new):
+            self._runs.append(new)
+        return pl.Series(known)
 
 
 def _decoded(source: Source, file: Path) -> Iterator[pa.RecordBatch]:
