@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -307,3 +310,16 @@ def test_errors_take_two_clusters_for_each_number_and_below_that_only_the_estima
     assert np.isfinite([one.low, one.high]).all() == sure
     said = f"{clusters} clusters are fewer than 2 for each of 7 numbers"
     assert found.unsure == ("" if sure else said)
+
+
+def test_every_process_finds_the_same_bits() -> None:
+    code = (
+        "import numpy as np; from recenter_utils.stats.strata import Balanced;"
+        "drawn = np.random.default_rng(1).chisquare(5, (4000, 6));"
+        "print(Balanced(32, 5, 3, 10, 2).fitted(drawn).tobytes().hex())"
+    )
+    found = {
+        subprocess.check_output([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed})
+        for seed in "1234"
+    }
+    assert len(found) == 1

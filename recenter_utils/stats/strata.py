@@ -114,7 +114,8 @@ class Balanced(NamedTuple):
                 least = np.full(len(mean_squares), np.inf)
                 for inside in lower:
                     if name in inside:
-                        places = [STRATA.index(one) for one in inside if one not in outside]
+                        # In one order in every process: a set's differs, and with it the last bit of a sum.
+                        places = sorted(STRATA.index(one) for one in inside - outside)
                         least = np.minimum(least, total[:, places].sum(axis=1) / weights[places].sum())
                 best = np.maximum(best, least)
             found[:, STRATA.index(name)] = best
