@@ -51,7 +51,7 @@ def standing_apart(
     raters = list(answers.columns)
     codes = _codes(answers, scale.labels)
     others = _compared_with(codes)
-    reasons: dict[str, list[str]] = {rater: [] for rater in [*raters, *(set(checks or {}) - set(raters))]}
+    reasons: dict[str, list[str]] = {rater: [] for rater in [*raters, *sorted(set(checks or {}) - set(raters))]}
     kappa = [_kappas(pairs, rater, [raters[other] for other in others[n]]) for n, rater in enumerate(raters)]
     for place, rater in enumerate(raters):
         if len(others[place]) > 1:

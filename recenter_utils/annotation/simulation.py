@@ -83,7 +83,7 @@ class Annotator(BaseModel):
     @model_validator(mode="after")
     def _rows_are_distributions(self) -> Annotator:
         labels = set(ATTRIBUTE_QUALITY.labels)
-        for true, row in {label: self.answers.get(label, {}) for label in labels | set(self.answers)}.items():
+        for true, row in {label: self.answers.get(label, {}) for label in sorted(labels | set(self.answers))}.items():
             if true not in labels or set(row) != labels or not math.isclose(sum(row.values()), 1, abs_tol=1e-6):
                 raise ValueError(f"'answers.{true}' must share 1 among {', '.join(sorted(labels))}")
         return self
