@@ -116,16 +116,16 @@ def wait(workspace: Path, url: str, timeout: float) -> None:
 def disturbed(lab: Lab) -> list[Outcome]:
     """Inject every fault of a server, first into all requests of a run, then into one in twenty, then into none."""
     outcomes = []
-    undisturbed = {}
+    undisturbed: dict[str, Path] = {}
     for name, (fault, words) in FAULTS.items():
         outcome = Outcome(f"server {name}")
         with outcome.timed():
             for part in PARTS:
-                if part not in undisturbed:
-                    undisturbed[part] = _run(lab, part, Faulty(well), [0], Outcome(""), "")
+                if part.role not in undisturbed:
+                    undisturbed[part.role] = _run(lab, part, Faulty(well), [0], Outcome(""), "")
                 server = Faulty(fault)
                 workspace = _run(lab, part, server, [1, 20, 0] if words else [1], outcome, words)
-                problem = outcome.problem or differing(workspace, undisturbed[part], part.tables)
+                problem = outcome.problem or differing(workspace, undisturbed[part.role], part.tables)
                 outcome.add(server.injected, problem, repeated(cache_of(workspace)))
         outcomes.append(outcome)
         lab.say(f"  {outcome.fault}: {outcome.injected:,} answers, {outcome.lost} lost")
