@@ -8,8 +8,9 @@ import pytest
 
 from recenter_utils import figures, tables
 from recenter_utils.attributes import users as stage
+from recenter_utils.attributes.checked_users import apply_checks
 from recenter_utils.attributes.language import is_foreign, prose
-from recenter_utils.attributes.users import Pool, apply_checks, collect
+from recenter_utils.attributes.users import Pool, collect
 from recenter_utils.corpora import wildchat
 from recenter_utils.errors import RecenterError
 from recenter_utils.settings import Source, UserRules

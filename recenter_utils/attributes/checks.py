@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from recenter_utils.attributes.checked_users import apply_checks
 from recenter_utils.attributes.extraction import chunk_items
-from recenter_utils.attributes.users import Pool, apply_checks
+from recenter_utils.attributes.users import Pool
 from recenter_utils.inference.models import Model
 from recenter_utils.inference.run import run, unanswered
 from recenter_utils.inference.tasks import ASSISTANT_USE, LANGUAGE_CHECK
