@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -82,6 +83,8 @@ def _stamp(step: Step, record: Mapping[str, Any]) -> None:
 
 def _failure(step: Step, problem: Any) -> str:
     said = f"{problem.evalue}" if problem.ename == "RecenterError" else f"{problem.ename}: {problem.evalue}"
+    if system := re.match(r"\[Errno (\d+)\] (.*)", str(problem.evalue)):
+        said = disk_problem(OSError(int(system[1]), system[2]))
     if problem.ename == "MemoryError":
         said = f"its memory is used up ({said.removesuffix(': ')}). {MORE_MEMORY}"
     return (
@@ -101,8 +104,13 @@ def _death(step: Step) -> str:
 
 
 def _place(step: Step, index: int) -> str:
-    """Return a cell's number, as in the stored notebook, which lacks the cell that papermill put in, and first line."""
-    cells = notebooks.read(step.failed)["cells"]
+    """Return a cell's number, as in the notebook that papermill put cells into, and its first line.
+
+    index: its place without those with which papermill points at an error.
+    """
+    from papermill.execute import ERROR_MARKER_TAG
+
+    cells = [cell for cell in notebooks.read(step.failed)["cells"] if ERROR_MARKER_TAG not in cell["metadata"]["tags"]]
     injected = sum("injected-parameters" in cell["metadata"]["tags"] for cell in cells[:index])
     first = next(iter(cells[index]["source"].strip().splitlines()), "")
     return f"cell {index + 1 - injected} (`{first}`)"

@@ -130,7 +130,7 @@ def test_a_failed_notebook_keeps_its_output_and_names_the_cell(demo_copy: Path) 
     notebooks.write(notebook, path)
     done = recenter(demo_copy, "run", "demo", "--only", "diversity")
     assert done.returncode == 1
-    assert f"03-merging failed in cell {place}" in done.stderr
+    assert f"03-merging failed in cell {place} (`raise ValueError(" in done.stderr
     assert "ValueError: the disk is made of cheese" in done.stderr
     assert (demo_copy / "data" / "demo" / "runs" / "03-merging.failed.ipynb").is_file()
     assert "notebook changed; the last try failed" in recenter(demo_copy, "status", "demo").stdout

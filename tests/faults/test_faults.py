@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import psutil
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
 from recenter_utils import execution, processes, workflow
 from recenter_utils.attributes import extraction
@@ -274,6 +275,25 @@ def test_a_notebook_whose_kernel_dies_as_it_starts_is_said_to_be_killed(
     with pytest.raises(RecenterError, match="Notebook 01-users was killed before its first cell, .* memory"):
         execution.execute(step)
     assert step.failed.is_file()
+
+
+def test_a_notebook_that_the_system_refuses_something_says_what_helps(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import papermill
+
+    def refused(source: str, target: str, **_: object) -> None:
+        Path(target).write_bytes(Path(source).read_bytes())
+        said = "[Errno 30] Read-only file system: 'data/demo/cache'"
+        raise PapermillExecutionError(
+            cell_index=0, exec_count=1, source="", ename="OSError", evalue=said, traceback=[]
+        )  # fmt: skip
+
+    monkeypatch.setattr(papermill, "execute_notebook", refused)
+    step = next(iter(steps(Study.open("demo"))))
+    words = r"in cell 1 .*Read-only file system: 'data/demo/cache': make it writable and run again\."
+    with pytest.raises(RecenterError, match=words):
+        execution.execute(step)
 
 
 def test_a_notebook_that_was_ended_before_it_said_a_word_is_named(
