@@ -155,8 +155,8 @@ def _faults(rows: Rows) -> list[str]:
     return [
         f"`{COMMANDS[FAULTS]}` injects each fault into a study and resumes it. A fault is survived where the tables "
         "then equal those of an undisturbed run, and lost where they do not; an answer is asked twice where it was "
-        f"stored and asked for again. Of {injected} injected faults {survived} were survived and {lost} lost; {twice} "
-        "stored answers were asked twice.",
+        f"stored and asked for again. Of {injected:,} injected faults {survived:,} were survived and {lost:,} lost; "
+        f"{twice:,} stored answers were asked twice.",
         _table(
             ("fault", "injected", "survived", "lost", "asked twice", "seconds", "what was said"),
             (
