@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ _TOLD = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "
 
 #: Ray gives its own processes half a minute to start, which is little on a machine that is busy.
 STARTS = 5
+
+#: Seconds that the machine of a named cluster has to answer.
+KNOCK = 10.0
 
 #: Of the driver's environment, what its workers need to do the same.
 _PASSED_ON = ("RECENTER_VLLM_PYTHON", "HF_HOME", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -79,10 +83,9 @@ def connect() -> Any:
     try:
         if known is None:
             started(lambda: ray.init(_node_ip_address=LOOPBACK, include_dashboard=False, **quiet))
-        elif alone:
-            ray.init(address=known, _node_ip_address=LOOPBACK, **quiet)
         else:
-            ray.init(address=known, **quiet)
+            _knock(known)
+            ray.init(address=known, **({"_node_ip_address": LOOPBACK} if alone else {}), **quiet)
     except Exception as problem:
         reason = " ".join(str(problem).split())[:300]
         raise RecenterError(
@@ -90,6 +93,13 @@ def connect() -> Any:
             "'ray status' prints it there, or take 'ray' for a cluster of this machine alone."
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at an address. Ray would try for minutes before it says so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK).close()
 
 
 def started(start: Callable[[], T]) -> T:

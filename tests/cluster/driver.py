@@ -199,8 +199,8 @@ def vllm(folder: Path) -> dict[str, Any]:
         return {"cluster": there, "here": run(LANGUAGE_CHECK, chats(12), model, progress=False)}
 
 
-def nowhere(folder: Path) -> dict[str, Any]:
-    """An address at which there is no cluster, and a worker with another version."""
+def versions(folder: Path) -> dict[str, Any]:
+    """What is said of a worker with another version."""
     return {"version": connection.same_package("0.0.1", "node-7")}
 
 

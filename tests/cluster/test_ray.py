@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ pytest.importorskip("ray", reason="Ray is not installed (the extra 'ray')")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("ray")
-    driven(found, "asking", "encoding", "sifting", "dying", "unending", "ordered", "listening", "nowhere")
+    driven(found, "asking", "encoding", "sifting", "dying", "unending", "ordered", "listening", "versions")
     return found
 
 
@@ -79,14 +80,18 @@ def test_a_cluster_of_one_machine_listens_on_the_loopback_alone(folder: Path) ->
 
 
 def test_a_worker_with_another_version_says_so(folder: Path) -> None:
-    assert "node-7" in of(folder, "nowhere")["version"]
-    assert "install the same on all machines" in of(folder, "nowhere")["version"]
+    assert "node-7" in of(folder, "versions")["version"]
+    assert "install the same on all machines" in of(folder, "versions")["version"]
 
 
-def test_an_address_without_a_cluster_is_refused_with_the_remedy(workspace: Path) -> None:
-    done = recenter(workspace, "run", "demo", "--on", "127.0.0.1:9", RAY_gcs_rpc_server_connect_timeout_s="1")
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_nothing_listens_is_refused_with_the_remedy(scheme: str, workspace: Path) -> None:
+    with socket.socket() as free:  # bound, and not listening
+        free.bind(("127.0.0.1", 0))
+        where = f"{scheme}127.0.0.1:{free.getsockname()[1]}"
+        done = recenter(workspace, "run", "demo", "--on", where)
     assert done.returncode == 1
-    assert "No Ray cluster answers at '127.0.0.1:9'" in done.stderr
+    assert f"No Ray cluster answers at '{where}' ([Errno 111] Connection refused): name the head's" in done.stderr
     assert "Traceback" not in done.stderr
 
 
