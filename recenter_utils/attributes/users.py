@@ -62,7 +62,7 @@ def collect(
 
     root: the study's folder. staging: a folder that the pool reads its conversations from; `passed`, `windows` and
     `conversations` in it are replaced. progress: called with the number of conversations of each batch.
-    Memory holds a batch and some counts a user: it follows the users, and no number of conversations. Sources whose
+    Memory holds a batch, some counts a user, and what a source's reader knows conversations by. Sources whose
     `filters_apply` is false are kept whole.
     """
     passed, windows, left = (_emptied(staging / name) for name in ("passed", "windows", "conversations"))

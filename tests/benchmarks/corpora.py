@@ -69,7 +69,7 @@ def main() -> None:
             command = [sys.executable, "-m", __spec__.name, "--json", "--rows", str(rows), "--folder", str(folder)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True)
             measured.append(json.loads(done.stdout) | about)
-            print({name: table.brief(v) if isinstance(v, float) else v for name, v in measured[-1].items()}, flush=True)
+            print(table.rounded(measured[-1]), flush=True)
     if path := given.table or (None if given.rows else TABLE):
         table.save(measured, path)
         print(f"The table is in {path}.")

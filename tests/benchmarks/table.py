@@ -103,7 +103,12 @@ def save(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()
         for row in rows:
-            table.writerow({name: brief(cell) if isinstance(cell, float) else cell for name, cell in row.items()})
+            table.writerow(rounded(row))
+
+
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose fractions are texts of three significant digits."""
+    return {name: brief(cell) if isinstance(cell, float) else cell for name, cell in row.items()}
 
 
 def brief(number: float) -> str:

@@ -110,7 +110,7 @@ def compare(name: str, other: str, one: Measured, two: Measured, rounds: int) ->
     for place, whose in enumerate(("", "beside_")):
         row[f"{whose}requests_a_second"] = statistics.median(pair[place][0] for pair in pairs)
         row[f"{whose}computed_before"] = statistics.median(pair[place][1] for pair in pairs)
-    print({name: table.brief(cell) if isinstance(cell, float) else cell for name, cell in row.items()}, flush=True)
+    print(table.rounded(row), flush=True)
     return row | {"rounds": rounds}
 
 
