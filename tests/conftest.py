@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,9 @@ FIRST = ("serving", "test_alone.py", "grpo")
 
 #: Ends, since it measures time: by then the other processes have little left to do.
 LAST = "test_annotation_load.py"
+
+#: Seconds that a server of a test has for closing its end, in a thread of its own, once the visitor has gone.
+LEAVING = 5.0
 
 
 def pytest_sessionstart() -> None:
@@ -120,7 +124,12 @@ def _no_sockets_left() -> Iterator[None]:
     """A test closes its sockets: Python would warn of one that it leaves later, within a test that knows nothing."""
     before = open_sockets()
     yield
-    if left := [file for name, file in open_sockets().items() if name not in before]:
+    until = time.monotonic() + LEAVING
+    while left := [file for name, file in open_sockets().items() if name not in before]:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    if left:
         ends = [f"{end.laddr} to {end.raddr}" for end in psutil.Process().net_connections() if end.fd in left]
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
             gc.collect()
