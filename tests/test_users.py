@@ -139,7 +139,6 @@ def test_a_user_is_one_user_over_batches_and_files_and_the_result_does_not_depen
     sources = (Source(name="chats", format="wildchat", path="hub"),)
     whole = pool_of(tmp_path, [], sources=sources)
     monkeypatch.setattr(wildchat, "ROWS", 2)
-    monkeypatch.setattr(stage, "HELD_COUNTS", 3)
     batches: list[int] = []
     parts = collect(sources, RULES, tmp_path, tmp_path / "other", batches.append)
     assert sum(batches) == len(rows)

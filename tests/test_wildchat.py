@@ -192,12 +192,3 @@ def test_the_public_sample_loads_whole(shared_data):
         hashes = ["wild/" + json.loads(line)["conversation_hash"] for line in lines]
     assert conversations["conversation_id"].to_list() == conversations["user_id"].to_list() == hashes
     assert set(problems["action"]) == {"repaired"}
-
-
-@given(st.lists(st.lists(st.integers(0, 40).map(str), max_size=12), max_size=12))
-def test_an_identifier_is_known_from_every_earlier_batch(batches):
-    met, earlier = wildchat._Met(), set[str]()
-    for batch in batches:
-        known = met.before(pl.Series(batch, dtype=pl.String))
-        assert known.to_list() == [identifier in earlier for identifier in batch]
-        earlier.update(batch)

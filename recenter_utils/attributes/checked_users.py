@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from recenter_utils.attributes import funnel
-from recenter_utils.attributes.users import USER_TURNS, Pool, activity, inactive
+from recenter_utils.attributes.activity import activity, inactive
+from recenter_utils.attributes.users import USER_TURNS, Pool
 from recenter_utils.settings import UserRules
 
 

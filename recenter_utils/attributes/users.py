@@ -19,9 +19,9 @@ from pathlib import Path
 import polars as pl
 
 from recenter_utils import corpora
-from recenter_utils.attributes import funnel
+from recenter_utils.attributes import funnel, templates
+from recenter_utils.attributes.activity import Activity, activity, counted, inactive, number
 from recenter_utils.attributes.language import is_foreign, prose
-from recenter_utils.attributes.templates import Counted, Repeats, counted
 from recenter_utils.cluster.partitions import in_order
 from recenter_utils.corpora.batches import Batch
 from recenter_utils.corpora.cleaning import language_name
@@ -32,9 +32,6 @@ from recenter_utils.tables import table
 USER_TURNS = pl.col("turns").list.eval(
     pl.element().struct.field("content").filter(pl.element().struct.field("role") == "user")
 )
-#: Rows of counts, one a user and batch, that wait to be summed to one a user; or as many as there are users.
-HELD_COUNTS = 200_000
-_FIGURES = ("n_conversations_loaded", "n_by_metadata", "n_conversations", "n_user_turns")
 
 
 @dataclass(frozen=True)
@@ -60,14 +57,14 @@ def collect(
 ) -> Pool:
     """Read every source and apply the filters that need no model, in the order of `tables.USER_FILTERS`.
 
-    root: the study's folder. staging: a folder that the pool reads its conversations from; `passed`, `windows` and
-    `conversations` in it are replaced. progress: called with the number of conversations of each batch.
-    Memory holds a batch, some counts a user, and what a source's reader knows conversations by. Sources whose
+    root: the study's folder. staging: a folder that the pool reads its conversations from; `passed`, `windows`,
+    `known` and `conversations` in it are replaced. progress: called with the number of conversations of each batch.
+    Memory holds a batch, counts a user, and what a source's reader knows conversations by. Sources whose
     `filters_apply` is false are kept whole.
     """
-    passed, windows, left = (_emptied(staging / name) for name in ("passed", "windows", "conversations"))
-    repeats = Repeats(windows)
-    counts = [pl.DataFrame(schema={"user_id": pl.String, "source": pl.String} | dict.fromkeys(_FIGURES, pl.Int64))]
+    names = ("passed", "windows", "known", "conversations")
+    passed, windows, known, left = (_emptied(staging / name) for name in names)
+    repeats, everyone = templates.Repeats(windows), Activity(known)
     problems = [table("problems").empty()]
     part = 0
     for source in sources:
@@ -75,14 +72,13 @@ def collect(
             part += 1
             repeats.add(found.windows)
             _write(found.stays, _part(passed, part))
-            counts.append(found.counts)
-            if sum(map(len, counts[1:])) > max(HELD_COUNTS, len(counts[0])):
-                counts = [_summed(counts)]
+            everyone.add(found.counts)
             problems.append(found.problems)
             if progress:
                 progress(int(found.counts["n_conversations_loaded"].sum()))
-    users = _verdicts(_summed(counts), repeats.most(rules.template_turns), sources, rules)
+    users = _verdicts(everyone.users(), repeats.most(rules.template_turns), sources, rules)
     shutil.rmtree(windows)
+    shutil.rmtree(known)
     _write_those_of(users.filter("kept"), passed, left)
     return Pool(
         pl.scan_parquet(left / "*.parquet"),
@@ -121,7 +117,7 @@ class _Sifted:
 
     stays: pl.DataFrame
     counts: pl.DataFrame
-    windows: Counted | None
+    windows: templates.Counted | None
     problems: pl.DataFrame
 
 
@@ -131,8 +127,8 @@ def _sifted(source: Source, rules: UserRules, batch: Batch) -> _Sifted:
     windows = None
     if source.filters_apply:
         said = stays.select(user=pl.col("user_id").hash(), turn="said").explode("turn")
-        windows = counted(said["user"], said["turn"], rules.template_window)
-    return _Sifted(stays.select(list(table("conversations").columns)), _counted(judged), windows, batch.problems)
+        windows = templates.counted(said["user"], said["turn"], rules.template_window)
+    return _Sifted(stays.select(list(table("conversations").columns)), counted(judged), windows, batch.problems)
 
 
 def _judged(conversations: pl.DataFrame, source: Source, rules: UserRules) -> pl.DataFrame:
@@ -147,20 +143,6 @@ def _judged(conversations: pl.DataFrame, source: Source, rules: UserRules) -> pl
         foreign = is_foreign(judged.select(prose(pl.col("said")).fill_null("")).to_series(), rules.language)
         judged = judged.with_columns(stays=pl.col("stays") & ~foreign)
     return judged
-
-
-def _counted(judged: pl.DataFrame) -> pl.DataFrame:
-    return judged.group_by("user_id", maintain_order=True).agg(
-        pl.first("source"),
-        pl.len().cast(pl.Int64).alias("n_conversations_loaded"),
-        pl.sum("by_metadata").cast(pl.Int64).alias("n_by_metadata"),
-        pl.sum("stays").cast(pl.Int64).alias("n_conversations"),
-        pl.col("said").list.len().filter("stays").sum().cast(pl.Int64).alias("n_user_turns"),
-    )
-
-
-def _summed(counts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(counts).group_by("user_id", maintain_order=True).agg(pl.first("source"), pl.sum(*_FIGURES))
 
 
 def _verdicts(users: pl.DataFrame, repeated: pl.DataFrame, sources: Sequence[Source], rules: UserRules) -> pl.DataFrame:
@@ -179,18 +161,18 @@ def _verdicts(users: pl.DataFrame, repeated: pl.DataFrame, sources: Sequence[Sou
     tests = {
         "language_metadata": (
             pl.col("n_by_metadata") == 0,
-            pl.format(f"{{}}, {where} the source's metadata", _number("n_conversations_loaded", "conversation")),
+            pl.format(f"{{}}, {where} the source's metadata", number("n_conversations_loaded", "conversation")),
         ),
         "language_detected": (
             pl.col("n_conversations") == 0,
-            pl.format(f"{{}}, {where} the local identifier", _number("n_by_metadata", "conversation")),
+            pl.format(f"{{}}, {where} the local identifier", number("n_by_metadata", "conversation")),
         ),
         "template": (
             pl.col("scripted"),
             pl.format(
                 f"the same {rules.template_window} characters stand in {{}} of {{}}",
                 "repeats",
-                _number("n_user_turns", "user turn"),
+                number("n_user_turns", "user turn"),
             ),
         ),
         "activity": (inactive(rules), activity(rules)),
@@ -200,24 +182,6 @@ def _verdicts(users: pl.DataFrame, repeated: pl.DataFrame, sources: Sequence[Sou
         dropped = pl.when(filtered & fails).then(pl.lit(name)).otherwise(dropped)
         reason = pl.when(filtered & fails).then(why).otherwise(reason)
     return users.with_columns(dropped_by=dropped, reason=reason).with_columns(kept=pl.col("dropped_by").is_null())
-
-
-def inactive(rules: UserRules) -> pl.Expr:
-    """Return whether a user has too few conversations or turns to take part."""
-    return (pl.col("n_conversations") < rules.min_conversations) | (pl.col("n_user_turns") < rules.min_user_turns)
-
-
-def activity(rules: UserRules, when: str = "") -> pl.Expr:
-    """Return the reason of a user who has too few. when: at which point, with a space before it."""
-    return pl.format(
-        f"{{}}, {{}}{when}; needs {rules.min_conversations} and {rules.min_user_turns}",
-        _number("n_conversations", "conversation"),
-        _number("n_user_turns", "user turn"),
-    )
-
-
-def _number(column: str, noun: str) -> pl.Expr:
-    return pl.format(f"{{}} {noun}{{}}", column, pl.when(pl.col(column) == 1).then(pl.lit("")).otherwise(pl.lit("s")))
 
 
 def _write_those_of(users: pl.DataFrame, passed: Path, left: Path) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recenter_utils.corpora.batches import Batch
 from recenter_utils.corpora.cleaning import MAX_TURN_BYTES, Draft, batches, language_name
+from recenter_utils.corpora.identifiers import Met
 from recenter_utils.corpora.records import JSON, PARQUET, Fault, files, records, suffix
 from recenter_utils.errors import RecenterError, printable
 from recenter_utils.settings import Source
@@ -57,7 +57,7 @@ def _draft(file: str, row: int, value: dict[str, Any]) -> Draft:
 
 
 def _parquet(source: Source, shards: list[tuple[str, Path]]) -> Iterator[Batch]:
-    met = _Met()
+    met = Met()
     for name, file in shards:
         first = 1
         for arrow in _decoded(source, file):
@@ -72,26 +72,6 @@ def _parquet(source: Source, shards: list[tuple[str, Path]]) -> Iterator[Batch]:
             problems = pl.concat([problems.join(refused, on="row", how="anti"), refused])
             yield Batch(found.filter(~again).drop("row"), problems.sort("row", maintain_order=True))
             first += arrow.num_rows
-
-
-class _Met:
-    """The identifiers of earlier batches, in eight bytes each: sorted runs of hashes, each longer than the next."""
-
-    def __init__(self) -> None:
-        self._runs: list[np.ndarray] = []
-
-    def before(self, identifiers: pl.Series) -> pl.Series:
-        """Return which of a batch were in an earlier one, and remember the batch."""
-        hashes = identifiers.hash().to_numpy()
-        known = np.zeros(len(hashes), bool)
-        for run in self._runs:
-            known |= run[np.searchsorted(run, hashes).clip(max=len(run) - 1)] == hashes
-        new = np.unique(hashes[~known])
-        while self._runs and len(self._runs[-1]) <= len(new):
-            new = np.union1d(self._runs.pop(), new)
-        if len(new):
-            self._runs.append(new)
-        return pl.Series(known)
 
 
 def _decoded(source: Source, file: Path) -> Iterator[pa.RecordBatch]:
