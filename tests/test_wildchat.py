@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 from pathlib import Path
@@ -183,6 +184,21 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path):
     file.write_bytes(b"PAR1 not really PAR1")
     with pytest.raises(RecenterError, match="cannot be read as parquet; copy or download it again"):
         load(tmp_path)
+
+
+def test_a_file_that_has_been_read_leaves_nothing_in_memory(tmp_path):
+    for number in range(4):
+        pl.DataFrame([row(str(number))]).write_parquet(tmp_path / f"{number}.parquet")
+    gc.collect()
+    gc.disable()
+    try:
+        held = [
+            sum(isinstance(thing, pq.FileMetaData) for thing in gc.get_objects())
+            for _ in wildchat.read(SOURCE, tmp_path)
+        ]
+    finally:
+        gc.enable()
+    assert len(set(held)) == 1
 
 
 def test_the_public_sample_loads_whole(shared_data):

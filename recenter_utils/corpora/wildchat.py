@@ -6,6 +6,7 @@ nothing is to be mended passes without Python touching it; the others go through
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def _parquet(source: Source, shards: list[tuple[str, Path]]) -> Iterator[Batch]:
             problems = pl.concat([problems.join(refused, on="row", how="anti"), refused])
             yield Batch(found.filter(~again).drop("row"), problems.sort("row", maintain_order=True))
             first += arrow.num_rows
+        # pyarrow's schema of a file and its metadata hold each other, kilobytes a row group, until somebody looks.
+        gc.collect()
 
 
 def _decoded(source: Source, file: Path) -> Iterator[pa.RecordBatch]:
