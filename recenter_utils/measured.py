@@ -150,12 +150,15 @@ def _vllm(rows: Rows) -> list[str]:
 
 
 def _faults(rows: Rows) -> list[str]:
-    injected, survived = (sum(int(row[name]) for row in rows) for name in ("injected", "survived"))
-    lost, twice = (sum(int(row[name]) for row in rows) for name in ("lost", "asked_twice"))
+    injected, survived, lost, twice = (
+        sum(int(row[name]) for row in rows) for name in ("injected", "survived", "lost", "asked_twice")
+    )
+    answers = sum(int(row["injected"]) for row in rows if row["fault"].startswith("server "))
     return [
         f"`{COMMANDS[FAULTS]}` injects each fault into a study and resumes it. A fault is survived where the tables "
         "then equal those of an undisturbed run, and lost where they do not; an answer is asked twice where it was "
-        f"stored and asked for again. Of {injected:,} injected faults {survived:,} were survived and {lost:,} lost; "
+        f"stored and asked for again. A server's faults are counted by the answer. Of {injected - answers:,} faults of "
+        f"the machine and {answers:,} faulty answers of a server {survived:,} were survived and {lost:,} lost; "
         f"{twice:,} stored answers were asked twice.",
         _table(
             ("fault", "injected", "survived", "lost", "asked twice", "seconds", "what was said"),
