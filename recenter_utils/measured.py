@@ -111,21 +111,23 @@ def _corpora(rows: Rows) -> list[str]:
         _measured(CORPORA, rows),
         "Generated conversations in the shape of WildChat's go through the local filters of page *01 Users*, once; no "
         "model is asked. *Times the limit* is the time by that of a bare polars scan of the same text. Each size has a "
-        "process of its own; *memory before* is what its libraries hold when it begins.",
+        f"process of its own, in which libraries hold {max(float(row['before_mb']) for row in rows):,.0f} MB when it "
+        "begins.",
         _table(
             (
-                "conversations", "text (GB)", "users", "kept", "seconds", "conversations a second", "times the limit",
-                "memory before (MB)", "memory at its peak (MB)",
+                *("conversations", "text (GB)", "users", "kept", "seconds", "a second", "times the limit"),
+                "memory at its peak (MB)",
             ),
             (
                 (
                     *(f"{int(row['rows']):,}", row["text_gb"], f"{int(row['users']):,}", f"{int(row['kept']):,}"),
-                    *(row[name] for name in ("seconds", "rows_a_second", "over_limit", "before_mb", "peak_mb")),
+                    *(row["seconds"], f"{float(row['rows_a_second']):,.0f}", row["over_limit"]),
+                    f"{float(row['peak_mb']):,.0f}",
                 )
                 for row in rows
             ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _vllm(rows: Rows) -> list[str]:

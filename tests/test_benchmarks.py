@@ -103,7 +103,9 @@ def test_the_page_shows_what_was_measured_and_on_what(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "measured"
     table.write(rows, folder / "benchmarks.csv", about)
     (folder / "faults.csv").write_text(
-        "fault,injected,survived,lost,asked_twice,message,seconds\nkill -9,20,20,0,0,a | b <i>,61\n", "utf-8"
+        "fault,injected,survived,lost,asked_twice,message,seconds\nkill -9,20,20,0,0,a | b <i>,61\n"
+        "server hangs,60,59,1,0,–,9\n",
+        "utf-8",
     )
     corpus = {"rows": 4_700_000, "text_gb": 36.6, "users": 470_000, "kept": 9000, "seconds": 99.0}
     corpus |= {"rows_a_second": 47_000.0, "over_limit": 9.5, "before_mb": 210.0, "peak_mb": 905.0}
@@ -118,9 +120,10 @@ def test_the_page_shows_what_was_measured_and_on_what(tmp_path: Path) -> None:
     assert "| merging | 100 rows | 80 | 20 | 1 |" in page  # the largest size stands for the part
     assert "| merging | 10 rows |" in page
     assert "a tool &lt;b&gt;" in page
-    assert "| 4,700,000 | 36.6 | 470,000 | 9,000 | 99 | 47000 | 9.5 | 210 | 905 |" in page
+    assert "| 4,700,000 | 36.6 | 470,000 | 9,000 | 99 | 47,000 | 9.5 | 905 |" in page
     assert "| sorted | shuffled | 3.9 | 80, 20.5 | 82%, 12% | 3 |" in page
     assert "| kill -9 | 20 | 20 | 0 | 0 |" in page
+    assert "20 faults of the machine and 60 faulty answers of a server 79 were survived and 1 lost" in page
     assert "a \\| b &lt;i&gt;" in page
 
 
