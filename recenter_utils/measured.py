@@ -111,13 +111,10 @@ def _corpora(rows: Rows) -> list[str]:
         _measured(CORPORA, rows),
         "Generated conversations in the shape of WildChat's go through the local filters of page *01 Users*, once; no "
         "model is asked. *Times the limit* is the time by that of a bare polars scan of the same text. Each size has a "
-        f"process of its own, in which libraries hold {max(float(row['before_mb']) for row in rows):,.0f} MB when it "
-        "begins.",
+        "process of its own, whose memory is that at its peak; libraries hold "
+        f"{max(float(row['before_mb']) for row in rows):,.0f} MB of it when it begins.",
         _table(
-            (
-                *("conversations", "text (GB)", "users", "kept", "seconds", "a second", "times the limit"),
-                "memory at its peak (MB)",
-            ),
+            ("conversations", "text (GB)", "users", "kept", "seconds", "a second", "times the limit", "memory (MB)"),
             (
                 (
                     *(f"{int(row['rows']):,}", row["text_gb"], f"{int(row['users']):,}", f"{int(row['kept']):,}"),
