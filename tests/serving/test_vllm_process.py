@@ -213,7 +213,9 @@ def test_a_cancelled_ask_ends_the_worker_and_the_next_gets_its_own_answers(make:
     assert ask(engine, [question(2)])[b"2"].text == question(2).messages[-1]["content"]
 
 
-def test_a_killed_run_leaves_no_worker(loads: Loads) -> None:
+@pytest.fixture
+def run(loads: Loads) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for an answer of its worker."""
     script = (
         "import asyncio, sys; from asking import ask, question\n"
         "from recenter_utils.inference.engines.vllm import VLLMEngine\n"
@@ -226,7 +228,19 @@ def test_a_killed_run_leaves_no_worker(loads: Loads) -> None:
         while not len(loads):
             assert run.poll() is None
             time.sleep(0.05)
+        yield run
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()
+
+
+def test_a_killed_run_leaves_no_worker(run: subprocess.Popen[bytes], loads: Loads) -> None:
+    run.send_signal(signal.SIGKILL)
+    assert not loads.alive()
+
+
+def test_a_worker_that_is_killed_with_its_run_leaves_no_child(run: subprocess.Popen[bytes], loads: Loads) -> None:
+    run.send_signal(signal.SIGSTOP)  # it sees nothing of it
+    os.kill(int(loads.file.read_text().split()[0]), signal.SIGKILL)
+    run.send_signal(signal.SIGKILL)
     assert not loads.alive()

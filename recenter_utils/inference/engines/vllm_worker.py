@@ -20,6 +20,7 @@ import json
 import os
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -29,10 +30,21 @@ from typing import Any, TextIO
 #: Seconds of silence after which the worker says that it is still at work.
 SIGN_OF_LIFE = 5.0
 
+#: What the watchman does, whom nobody's polite request ends: where the worker is gone, end what is left of its group.
+_WATCH = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+worker = int(sys.argv[1])
+while os.getppid() == worker:
+    time.sleep(0.5)
+os.killpg(worker, signal.SIGKILL)
+"""
+
 
 def main() -> None:
     """Load the model, then answer until the input ends."""
     lines, out = _take_pipes()
+    _be_watched()
     # Beside this file lie modules named like their libraries (`vllm.py`), and Python put their folder first.
     here = Path(__file__).resolve().parent
     sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != here]
@@ -66,10 +78,19 @@ def _take_pipes() -> tuple[TextIO, TextIO]:
     return lines, out
 
 
+def _be_watched() -> None:
+    """Have vLLM's processes go with this one, or they would keep the GPU's memory, however it ends.
+
+    Ray, when it ends an actor, kills the actor's own children first, and nothing more is run here.
+    """
+    if os.getpgrp() == os.getpid():
+        subprocess.Popen([sys.executable, "-IS", "-c", _WATCH, str(os.getpid())], stdin=subprocess.DEVNULL)
+
+
 def _read(lines: TextIO, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in lines:
         inbox.put(json.loads(line))
-    # The parent closed the pipe or died. vLLM's own processes go too, or they would keep the GPU's memory.
+    # The parent closed the pipe or died. vLLM's own processes go too.
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(0)
