@@ -193,8 +193,7 @@ def test_a_file_that_has_been_read_leaves_nothing_in_memory(tmp_path):
     gc.disable()
     try:
         held = [
-            sum(isinstance(thing, pq.FileMetaData) for thing in gc.get_objects())
-            for _ in wildchat.read(SOURCE, tmp_path)
+            sum(type(thing) is pq.FileMetaData for thing in gc.get_objects()) for _ in wildchat.read(SOURCE, tmp_path)
         ]
     finally:
         gc.enable()
